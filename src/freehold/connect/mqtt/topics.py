@@ -17,7 +17,7 @@ MAX_BYTES: Final = 65_535
 _SHARE: Final = "$share"
 
 
-class InvalidTopic(ValueError):  # noqa: N818
+class InvalidTopic(ValueError):
     """A topic name or filter that MQTT, or the given bounds, do not allow; says which rule."""
 
 

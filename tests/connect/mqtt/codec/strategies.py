@@ -36,9 +36,7 @@ from freehold.connect.mqtt.codec.properties import PROPERTY_TABLE, PropertySpec,
 from freehold.connect.mqtt.codec.reasons import ALLOWED, SUBACK_3_1_1
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
-topic_names = st.text(
-    st.characters(exclude_categories=["Cs"], exclude_characters="\0+#"), min_size=1, max_size=30
-)
+topic_names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0+#"), min_size=1, max_size=30)
 topic_filters = texts.filter(bool)
 blobs = st.binary(max_size=40)
 packet_ids = st.integers(1, 65_535)
@@ -84,9 +82,7 @@ def reasons(kind: PacketType, version: int) -> st.SearchStrategy[ReasonCode]:
 
 
 def wills(version: int) -> st.SearchStrategy[Will]:
-    return st.builds(
-        Will, topic_names, blobs, qos_levels, st.booleans(), properties_of(PropertyScope.WILL, version)
-    )
+    return st.builds(Will, topic_names, blobs, qos_levels, st.booleans(), properties_of(PropertyScope.WILL, version))
 
 
 @st.composite
@@ -174,16 +170,12 @@ def packets_by_type(version: int) -> dict[PacketType, st.SearchStrategy[Packet]]
         PacketType.PUBREL: _acks(Pubrel, version),
         PacketType.PUBCOMP: _acks(Pubcomp, version),
         PacketType.SUBSCRIBE: st.builds(Subscribe, packet_ids, listed, held(scope.SUBSCRIBE)),
-        PacketType.SUBACK: st.builds(
-            Suback, packet_ids, _codes(PacketType.SUBACK, version), held(scope.SUBACK)
-        ),
+        PacketType.SUBACK: st.builds(Suback, packet_ids, _codes(PacketType.SUBACK, version), held(scope.SUBACK)),
         PacketType.UNSUBSCRIBE: st.builds(Unsubscribe, packet_ids, filters, held(scope.UNSUBSCRIBE)),
         PacketType.UNSUBACK: st.builds(Unsuback, packet_ids, unsuback_codes, held(scope.UNSUBACK)),
         PacketType.PINGREQ: st.just(Pingreq()),
         PacketType.PINGRESP: st.just(Pingresp()),
-        PacketType.DISCONNECT: st.builds(
-            Disconnect, reasons(PacketType.DISCONNECT, version), held(scope.DISCONNECT)
-        ),
+        PacketType.DISCONNECT: st.builds(Disconnect, reasons(PacketType.DISCONNECT, version), held(scope.DISCONNECT)),
     }
     if version == 5:
         found[PacketType.AUTH] = auths()

@@ -23,9 +23,7 @@ def name_of(reason: ReasonCode) -> str:
 
 @pytest.mark.parametrize("kind", list(ALLOWED), ids=lambda kind: kind.name)
 def test_the_codes_of_a_packet_are_those_of_paho(kind: PacketType) -> None:
-    theirs = {
-        value for value, names in PAHO.items() if any(kind in packets for packets in names.values())
-    }
+    theirs = {value for value, names in PAHO.items() if any(kind in packets for packets in names.values())}
     assert set(ALLOWED[kind]) == theirs | PAHO_LACKS.get(kind, set())
 
 

@@ -235,9 +235,7 @@ VECTORS: list[tuple[str, int, str, Packet]] = [
         "disconnect-5 (figure 3-24: session expiry and reason string)",
         5,
         "e0 0b  8e  09  11 00 00 00 00  1f 00 01 21",
-        Disconnect(
-            ReasonCode.SESSION_TAKEN_OVER, Properties(session_expiry_interval=0, reason_string="!")
-        ),
+        Disconnect(ReasonCode.SESSION_TAKEN_OVER, Properties(session_expiry_interval=0, reason_string="!")),
     ),
     ("auth-5 success", 5, "f0 00", Auth()),
     (

@@ -16,7 +16,7 @@ from freehold.connect.mqtt.codec.reasons import ReasonCode
 
 _SERVER_ONLY: Final = frozenset({PacketType.CONNACK, PacketType.SUBACK, PacketType.UNSUBACK, PacketType.PINGRESP})
 _CLIENT_ONLY: Final = frozenset({PacketType.CONNECT, PacketType.SUBSCRIBE, PacketType.UNSUBSCRIBE, PacketType.PINGREQ})
-_DISCONNECT_OF_CLIENTS: Final = frozenset({0x00, 0x04, *range(0x80, 0x84), 0x90, *range(0x93, 0x9A)})
+_DISCONNECT_OF_CLIENTS: Final = frozenset({0x00, 0x04, *range(0x80, 0x84), 0x8C, 0x90, *range(0x93, 0x9A)})
 """Reasons that a client may give (table 3-10); a server may give all but 0x04."""
 
 

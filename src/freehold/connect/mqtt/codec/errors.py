@@ -37,15 +37,15 @@ class DecodeError(CodecError):
         self.reason_code = reason_code
 
 
-class MalformedPacket(DecodeError):  # noqa: N818
+class MalformedPacket(DecodeError):
     """Bytes that cannot be parsed according to the specification."""
 
 
-class ProtocolViolation(DecodeError):  # noqa: N818
+class ProtocolViolation(DecodeError):
     """A packet that parses but contains what the protocol does not allow."""
 
 
-class PacketTooLarge(DecodeError):  # noqa: N818
+class PacketTooLarge(DecodeError):
     """A packet that announces more bytes than this side has said, or wishes, to take."""
 
     def __init__(self, size: int, limit: int) -> None:
@@ -54,7 +54,7 @@ class PacketTooLarge(DecodeError):  # noqa: N818
         self.limit = limit
 
 
-class UnsupportedVersion(DecodeError):  # noqa: N818
+class UnsupportedVersion(DecodeError):
     """A CONNECT that speaks neither 3.1.1 nor 5.0, such as MQTT 3.1 (``MQIsdp``, level 3)."""
 
     def __init__(self, protocol_name: str, level: int) -> None:

@@ -9,7 +9,7 @@ The ``*_bytes`` functions are the way back and raise ``EncodeError``.
 
 from typing import Final, NoReturn
 
-from freehold.connect.mqtt.codec.errors import EncodeError, MalformedPacket
+from freehold.connect.mqtt.codec.errors import EncodeError, MalformedPacket, ProtocolViolation
 from freehold.connect.mqtt.codec.kinds import MAX_FIELD_LENGTH, MAX_REMAINING_LENGTH, Buffer
 from freehold.connect.mqtt.codec.reasons import ReasonCode
 
@@ -20,6 +20,11 @@ _PAYLOAD_BITS: Final = 0x7F
 def malformed(text: str) -> NoReturn:
     """Raise ``MalformedPacket`` with the general reason code 0x81."""
     raise MalformedPacket(ReasonCode.MALFORMED_PACKET, text)
+
+
+def refuse_packet_id() -> NoReturn:
+    """Raise ``ProtocolViolation``: the identifier 0 parses, but nobody may use it (2.2.1)."""
+    raise ProtocolViolation(ReasonCode.PROTOCOL_ERROR, "packet identifier is 0 [MQTT-2.2.1-3]")
 
 
 class Reader:
@@ -97,10 +102,10 @@ class Reader:
         return text
 
     def packet_id(self) -> int:
-        """Packet identifier, never 0 (2.2.1)."""
+        """Packet identifier; 0 is a ``ProtocolViolation`` (2.2.1)."""
         value = self.u16("packet identifier")
         if not value:
-            malformed("packet identifier is 0 [MQTT-2.2.1-3]")
+            refuse_packet_id()
         return value
 
     def finish(self, what: str) -> None:

@@ -124,7 +124,8 @@ class PropertySpec:
         largest = _LARGEST.get(self.type, 0)
         object.__setattr__(self, "maximum", self.maximum or largest)
         object.__setattr__(self, "checked", largest > 0 or self.type is WireType.TOPIC)
-        object.__setattr__(self, "label", self.name.replace("_", " "))
+        one = self.name.replace("properties", "property").replace("identifiers", "identifier")
+        object.__setattr__(self, "label", one.replace("_", " "))
         object.__setattr__(self, "many", bool(self.repeats))
 
 

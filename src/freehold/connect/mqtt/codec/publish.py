@@ -12,7 +12,13 @@ from typing import Final, NoReturn
 from freehold.connect.mqtt.codec.errors import EncodeError, MalformedPacket, ProtocolViolation
 from freehold.connect.mqtt.codec.kinds import MAX_FIELD_LENGTH, Buffer, PropertyScope
 from freehold.connect.mqtt.codec.packets import Publish
-from freehold.connect.mqtt.codec.primitives import Reader, malformed, packet_id_bytes, varint_bytes
+from freehold.connect.mqtt.codec.primitives import (
+    Reader,
+    malformed,
+    packet_id_bytes,
+    refuse_packet_id,
+    varint_bytes,
+)
 from freehold.connect.mqtt.codec.properties import NO_PROPERTIES, Properties
 from freehold.connect.mqtt.codec.property_codec import decode_properties, encode_properties
 from freehold.connect.mqtt.codec.reasons import ReasonCode
@@ -64,7 +70,7 @@ def decode_publish(flags: int, buffer: Buffer, start: int, end: int, version: in
             malformed("PUBLISH ends inside packet identifier")
         packet_id = buffer[pos] << 8 | buffer[pos + 1]
         if not packet_id:
-            malformed("packet identifier is 0 [MQTT-2.2.1-3]")
+            refuse_packet_id()
         pos += 2
     properties = NO_PROPERTIES
     if version == 5:

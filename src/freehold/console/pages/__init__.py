@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pages, one module each. `routes(console)` gives a module's routes."""

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Floor 3: telemetry, its contract and its engines."""
