@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse
 from freehold.commands.api import DROGUE, PAYLOAD_BYTES, router
 from freehold.commands.service import CommandService
 from freehold.core.errors import FORBIDDEN, NOT_FOUND, FreeholdError
+from freehold.identity.interfaces import Permission
 
 DEVICES = f"{DROGUE}/apps/app1/devices"
 
@@ -120,18 +121,20 @@ async def test_device_names_may_hold_slashes_and_other_text(client: httpx.AsyncC
     assert answer.status_code == 202
 
 
-async def test_sending_needs_write_and_looking_needs_read(client: httpx.AsyncClient, doorkeeper: Doorkeeper) -> None:
-    doorkeeper.denied = {"write"}
+async def test_sending_and_looking_need_permissions_of_their_own(
+    client: httpx.AsyncClient, doorkeeper: Doorkeeper
+) -> None:
+    doorkeeper.denied = {Permission.COMMAND_SEND}
     refused = await client.post(f"{DEVICES}/device1?command=SET")
     assert (refused.status_code, refused.json()["error"]) == (403, "Forbidden")
     assert (await client.get("/api/v1/apps/app1/commands")).status_code == 200
-    assert doorkeeper.asked == [("app1", "write"), ("app1", "read")]
+    assert doorkeeper.asked == [("app1", Permission.COMMAND_SEND), ("app1", Permission.APP_READ)]
 
 
 async def test_permission_is_asked_before_anything_else_is_looked_at(
     client: httpx.AsyncClient, doorkeeper: Doorkeeper
 ) -> None:
-    doorkeeper.denied = {"write"}
+    doorkeeper.denied = {Permission.COMMAND_SEND}
     for query in ("", "?command=", "?command=SET"):
         answer = await client.post(f"{DEVICES}/nobody{query}", content=b"{oops")
         assert answer.status_code == 403

@@ -252,9 +252,10 @@ async def test_a_fleet_behind_one_address_comes_in(gate: DeviceGate, directory: 
 
 
 async def test_sign_ins_that_wait_are_bounded(
-    gate: DeviceGate, passwords: Passwords, monkeypatch: pytest.MonkeyPatch
+    directory: Directory, passwords: Passwords, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gate_module, "WAITING", 4)
+    gate = DeviceGate(directory, passwords, MemoryLog().route, Limits(password_checks=1), decoy=DECOY)
     passwords.gate = asyncio.Event()
     waiting = [asyncio.create_task(gate.authenticate(presented("chosen", f"{number}"))) for number in range(4)]
     await asyncio.sleep(0.01)

@@ -278,6 +278,4 @@ def command(
 ) -> Command:
     """A command that nobody has sent yet and that expires in a minute."""
     expires = now_us() + 60_000_000
-    return Command(
-        f"c-{next(_ids)}", application, device, name, payload, content_type, expires, tuple(gateways)
-    )
+    return Command(f"c-{next(_ids)}", application, device, name, payload, content_type, expires, tuple(gateways))

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -26,15 +27,20 @@ class Engine:
     name: str
     log: Callable[[Path, LogSettings], EventLog]
     reader: Callable[[Path], ReadingSide]
-    hasten: Callable[[], None]
-    """Make what happens once in a while (checkpoints, segment changes) happen all the time in this process."""
+    hastened: Callable[[], AbstractContextManager[None]]
+    """What happens once in a while (checkpoints, segment changes) happens all the time within."""
 
 
-def _hasten_sqlite() -> None:
-    writer.CHECKPOINT_PAGES = 20
-    writer.CHECKPOINT_NOW_PAGES = 100
+@contextmanager
+def _sqlite_hastened() -> Iterator[None]:
+    usual = writer.CHECKPOINT_PAGES, writer.CHECKPOINT_NOW_PAGES
+    writer.CHECKPOINT_PAGES, writer.CHECKPOINT_NOW_PAGES = 20, 100
+    try:
+        yield
+    finally:
+        writer.CHECKPOINT_PAGES, writer.CHECKPOINT_NOW_PAGES = usual
 
 
 ENGINES: dict[str, Engine] = {
-    "sqlite": Engine("sqlite", SqliteLog, SqliteLogReader, _hasten_sqlite),
+    "sqlite": Engine("sqlite", SqliteLog, SqliteLogReader, _sqlite_hastened),
 }

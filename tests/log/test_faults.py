@@ -18,7 +18,6 @@ import pytest
 from freehold.core.errors import DATA_DIRECTORY, LOG_UNAVAILABLE, FreeholdError
 from freehold.core.settings import Log as LogSettings
 from freehold.log.sqlite.engine import SqliteLog
-from freehold.log.sqlite.writer import CHECKPOINT_NOW_PAGES, CHECKPOINT_PAGES
 from tests.log.disk import KINDS, Disk, Kind
 from tests.log.engines import ENGINES
 from tests.log.numbered import Name, check, record
@@ -33,10 +32,9 @@ _disks = itertools.count()
 
 
 @pytest.fixture(autouse=True)
-def _frequent_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("freehold.log.sqlite.writer.CHECKPOINT_PAGES", CHECKPOINT_PAGES)  # put back at the end
-    monkeypatch.setattr("freehold.log.sqlite.writer.CHECKPOINT_NOW_PAGES", CHECKPOINT_NOW_PAGES)
-    ENGINES["sqlite"].hasten()
+def _frequent_checkpoints() -> Iterator[None]:
+    with ENGINES["sqlite"].hastened():
+        yield
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ QUICK = Limits(
     cpu_seconds=0.3,
     memory_bytes=268_435_456,
     output_bytes=65_536,
-    wall_seconds=2.0,
+    wall_seconds=3.0,
     start_seconds=60.0,
 )
 """Limits that let a test of a hang end soon. `start_seconds` is for a machine that is busy with other tests."""

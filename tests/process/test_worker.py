@@ -104,6 +104,7 @@ class TestContract:
         assert len(worker.printed()) <= 16_384
 
     async def test_packages_come_from_the_environment(self, start: Start, tmp_path: Path) -> None:
+        tmp_path.chmod(0o755)  # what `Environments` does too
         (tmp_path / "thermo.py").write_text("def double(x):\n    return 2 * x\n")
         worker = await start(
             "import thermo\ndef main(data):\n    return {'x': thermo.double(data['x'])}\n", environment=tmp_path

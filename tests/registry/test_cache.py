@@ -539,9 +539,8 @@ async def test_a_device_made_while_it_was_looked_for_is_not_remembered_as_absent
 
 
 async def test_a_read_overtaken_by_more_than_is_remembered_is_read_again(
-    directory: CachedDirectory, registry: RegistryService, monkeypatch: pytest.MonkeyPatch
+    directory: CachedDirectory, registry: RegistryService
 ) -> None:
-    monkeypatch.setattr(cache, "MOST_RECENT", directory._recent.maxlen)
     registry.create_device(OURS, device())
     await directory.refresh()
 

@@ -101,8 +101,8 @@ async def test_an_application_deleted_elsewhere_is_gone_here(directory: CachedDi
     told: list[tuple[str, str | None]] = []
     directory.on_change(lambda *change: told.append(change))
     await asyncio.to_thread(editor, "delete_application", OURS, "app1")
-    await until(lambda: all(each.stale for each in snapshots))
-    assert ("app1", None) in told
+    await until(lambda: ("app1", None) in told)
+    assert all(each.stale for each in snapshots)
     assert await directory.device("app1", "a") is None
 
 

@@ -118,8 +118,10 @@ class KeepContract:
         writing = asyncio.create_task(write())
         gone = await both.writer.retain(age_us=DAY, rollup_age_us=LONG, dead_letters=9)
         done.set()
+        written = await writing
         assert gone == 20_000
-        assert await both.points(fields=["y"]) == [(now + n, n) for n in range(await writing)]
+        assert written > 0
+        assert await both.points(fields=["y"]) == [(now + n, n) for n in range(written)]
 
     @pytest.mark.parametrize("settled", [False, True])
     async def test_purge_removes_everything_of_one_application(self, both: Both, settled: bool) -> None:

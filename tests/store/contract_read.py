@@ -168,7 +168,7 @@ class ReadContract:
     async def test_an_answer_larger_than_the_bound_is_refused(self, telemetry: Telemetry) -> None:
         both = Both(telemetry, await telemetry.open(), telemetry.reader(most=10))
         await both.write(*(row(T0 + n, {"x": n, "y": n}) for n in range(6)))
-        with pytest.raises(FreeholdError, match="telemetry.query.invalid: the answer has more than 10 points"):
+        with pytest.raises(FreeholdError, match=r"telemetry\.query\.invalid: the answer has more than 10 points"):
             await both.query()
         assert len(await both.query(limit=5)) == 2
         assert len(await both.query(every=MINUTE)) == 2

@@ -189,7 +189,7 @@ class WriteContract:
     async def test_a_stopped_store_refuses(self, telemetry: Telemetry) -> None:
         writer, reader = await telemetry.open(), telemetry.reader()
         await telemetry.close()
-        with pytest.raises(Exception, match="platform.stopping"):
+        with pytest.raises(Exception, match=r"platform\.stopping"):
             await writer.write(Batch(rows=[row(T0, {"x": 1})]))
-        with pytest.raises(Exception, match="platform.stopping"):
+        with pytest.raises(Exception, match=r"platform\.stopping"):
             await reader.states(APP)

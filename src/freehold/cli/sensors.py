@@ -27,6 +27,8 @@ BETA = 3950.0             # from the data sheet
 
 
 def main(data):
+    if "resistance" not in data:
+        return data           # the lamp reports its state: nothing to compute
     kelvin = 1.0 / (1.0 / 298.15 + math.log(data["resistance"] / NOMINAL_OHMS) / BETA)
     return {"temperature": round(kelvin - 273.15, 2)}
 """

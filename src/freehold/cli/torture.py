@@ -23,6 +23,7 @@ from pathlib import Path
 
 from freehold.cli.bench import subject
 from freehold.cli.bench.subject import Platform
+from freehold.cli.bench.watch import application_uid
 from freehold.cli.device import MqttDevice
 from freehold.cli.main import add_settings, settings_of
 from freehold.core.settings import Settings
@@ -87,10 +88,12 @@ class Torture:
         self._chance = chance
         self._next: Counter[str] = Counter()
         self._acknowledged: set[Number] = set()
+        self._application = ""
 
     async def run(self, rounds: int) -> Verdict:
         platform = await subject.start(self._settings)
         users = await asyncio.to_thread(subject.create_devices, self._settings, DEVICES)
+        self._application = await application_uid(platform)
         for number in range(1, rounds + 1):
             before = len(self._acknowledged)
             await self._round(platform, users)
@@ -158,27 +161,20 @@ class Torture:
     async def _in_log(self) -> Counter[Number]:
         reader = engines.log_reader(self._settings)
         numbers: Counter[Number] = Counter()
-        for topic in await reader.topics():
-            consumer = reader.consumer("torture", topic, positions={})
-            while chunks := await consumer.read(max_records=10_000, max_bytes=8 << 20, wait=0):
-                for chunk in chunks:
-                    for event in map(decode, chunk.values):
-                        if event.type == DEVICE_EVENT:
-                            numbers[event.device, json.loads(event.data)["n"]] += 1
+        consumer = reader.consumer("torture", self._application, positions={})
+        while chunks := await consumer.read(max_records=10_000, max_bytes=8 << 20, wait=1.0):
+            for chunk in chunks:
+                for event in map(decode, chunk.values):
+                    if event.type == DEVICE_EVENT:
+                        numbers[event.device, json.loads(event.data)["n"]] += 1
         await reader.stop()
         return numbers
 
     async def _in_store(self) -> Counter[Number]:
         reader = engines.telemetry_reader(self._settings)
         try:
-            query = Query(await self._application_uid(), 0, 1 << 62, fields=("n",), limit=1 << 30)
+            query = Query(self._application, 0, 1 << 62, fields=("n",), limit=1 << 30)
             found = await reader.query(query)
         finally:
             await reader.close()
         return Counter((series.device, int(value)) for series in found for value in series.values)
-
-    async def _application_uid(self) -> str:
-        reader = engines.log_reader(self._settings)
-        (topic,) = await reader.topics()
-        await reader.stop()
-        return topic

@@ -39,10 +39,9 @@ _log = structlog.get_logger(__name__)
 SESSIONS = 16_384
 REJECTIONS = 8192
 REJECTION_SECONDS = 60.0
-WAITING = 16_384
-"""Sign-ins that may wait for a slow check of a secret; more are asked to come back."""
-NAME_LENGTH = 1024
-"""Longest name that is looked up, in characters; no application, device or alias is as long."""
+WAITING = 512
+"""Sign-ins that may wait for a slow check of a secret, for each that runs at the same time; more are asked to
+come back. At 30 to 50 ms a check, more would outlast the endpoints' timeouts, and be checked for nobody."""
 
 
 class DeviceGate:
@@ -70,6 +69,7 @@ class DeviceGate:
         self._limits = FailureLimits(limits.auth_failures_per_minute, clock=clock)
         self._seldom = Seldom(clock=clock)
         self._checks = asyncio.Semaphore(limits.password_checks)
+        self._most_waiting = WAITING * limits.password_checks
         self._waiting = 0
         self._key = os.urandom(32)
         self._sessions: dict[bytes, Session] = {}
@@ -155,10 +155,10 @@ class DeviceGate:
     async def _check(self, presented: Presented, *, limited: bool) -> tuple[DeviceSnapshot | None, bool]:
         """The device, and whether it is the one that it claims to be and may come in."""
         try:
-            device = await self._find(presented.application, presented.key)
+            device = await self._directory.device(presented.application, presented.key)
             if device is not None and _enabled(device) and self._matches_cached(device, presented):
                 return device, True
-            if self._waiting >= WAITING:
+            if self._waiting >= self._most_waiting:
                 raise AUTHENTICATION_UNAVAILABLE.error("too many sign-ins are waiting")
             self._waiting += 1
             try:
@@ -177,11 +177,6 @@ class DeviceGate:
             self.unavailable += 1
             _log.exception("identities cannot be checked", **_who(presented))
             raise AUTHENTICATION_UNAVAILABLE.error() from cause
-
-    async def _find(self, application: str, key: str) -> DeviceSnapshot | None:
-        if max(len(application), len(key)) > NAME_LENGTH:
-            return None
-        return await self._directory.device(application, key)
 
     async def _matches(self, device: DeviceSnapshot | None, presented: Presented) -> bool:
         slow = good = False
@@ -239,7 +234,7 @@ class DeviceGate:
             return known
         own = session.device
         try:
-            target = await self._find(own.application.name, device)
+            target = await self._directory.device(own.application.name, device)
         except FreeholdError:
             raise
         except Exception as cause:

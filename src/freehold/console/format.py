@@ -10,12 +10,16 @@ import json
 import re
 from typing import Any
 
+from markupsafe import Markup, escape
+
 from freehold.core.clock import to_rfc3339
 
 THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
 
 LONGEST_PAYLOAD = 4096
 """Bytes of a payload that a page shows; the rest is counted."""
+
+_CODE = re.compile(r"`([^`]+)`")
 
 # Control characters and those that reorder or hide text: a device named with one could pass for another.
 _HIDDEN = re.compile(
@@ -39,6 +43,11 @@ def number(value: float | int, digits: int = 4) -> str:
         return f"{value:.{digits - 1}e}"
     places = 1 if size >= 1000 else 2 if size >= 10 else digits
     return f"{value:,.{places}f}".rstrip("0").rstrip(".").replace(",", THIN_SPACE)
+
+
+def prose(text: str) -> Markup:
+    """A sentence of ours in HTML: what stands in backticks becomes code; everything is escaped."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))
 
 
 def value(anything: object) -> str:

@@ -45,6 +45,7 @@ class Renderer:
             payload=write.payload,
             preview=write.preview,
             lines=write.visible_lines,
+            prose=write.prose,
             query=query_value,
         )
         # What the frame shows; a page that has no frame, or no section, leaves it at that.

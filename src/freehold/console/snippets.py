@@ -36,12 +36,16 @@ class Snippet:
 
 
 def device_user(application: str, device: str) -> str:
-    """`device@application`, the device percent-encoded where `@`, `%` or `:` would be misread.
+    """`device@application`, in the device `@`, `%`, `:` and what cannot be seen percent-encoded.
 
     The platform splits at the first `@` and decodes the left part (1.1); HTTP Basic splits user and
     password at the first `:` (RFC 7617, 2).
     """
-    return f"{quote(device, safe=' !$&()*+,;=/?#[]~', errors='surrogatepass')}@{application}"
+    encoded = "".join(
+        character if character.isprintable() and character not in "%@:" else quote(character, safe="")
+        for character in device
+    )
+    return f"{encoded}@{application}"
 
 
 def snippets(endpoints: Endpoints, application: str, device: str, secret: str) -> Sequence[Snippet]:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 class PasswordCredential:
     """`{"pass": …}`, or `{"user": {…}}` when `username` is set (contract drogue.md 1.1, 4.3)."""
 
-    verifier: str
+    verifier: str = field(repr=False)
     """What `Passwords.verify` checks against; never the secret itself."""
     username: str | None = None
     unique: bool = False
@@ -34,7 +34,7 @@ class PskCredential:
     Times are microseconds since 1970 UTC, both inclusive; None = no bound.
     """
 
-    sealed_key: bytes
+    sealed_key: bytes = field(repr=False)
     not_before: int | None = None
     not_after: int | None = None
 
@@ -98,8 +98,12 @@ class Directory(Protocol):
         ...
 
     def on_change(self, handler: Callable[[str, str | None], None]) -> None:
-        """Call `handler(application name, device name or None for the application itself)` after a change
-        was applied to this directory."""
+        """Call `handler(application name, device name or None for the application itself)` in the event loop
+        after a change was applied to this directory.
+
+        A directory that fell so far behind that changes are no longer known tells of every application of
+        which it has given out snapshots.
+        """
         ...
 
 

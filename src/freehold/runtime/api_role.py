@@ -113,6 +113,7 @@ def build_api(settings: Settings, bus: Bus) -> Role:
             identity=identity,
             authorizer=authorizer,
             processors=processors,
+            sandbox=sandbox,
             telemetry=telemetry,
             live=live,
             commands=commands,

@@ -30,9 +30,6 @@ NO_STORE = {"Cache-Control": "no-store"}
 
 _encode = msgspec.json.Encoder().encode
 
-# As defaults, not `Annotated`: a local name in an annotation cannot be resolved from its text.
-_NAMES: list[str] = Parameter([], max_length=MOST_NAMES)
-
 
 def router(*, reader: TelemetryReader, resolve: Resolve) -> APIRouter:
     """The routes. Refusals are problem details."""
@@ -45,9 +42,9 @@ def router(*, reader: TelemetryReader, resolve: Resolve) -> APIRouter:
         app: str,
         start: str = Parameter("-1h", max_length=LONGEST, description="RFC 3339, seconds since 1970, `now`, `-1h`"),
         end: str = Parameter("now", max_length=LONGEST),
-        device: list[str] = _NAMES,
-        measurement: list[str] = _NAMES,
-        field: list[str] = _NAMES,
+        device: list[str] = Parameter([], max_length=MOST_NAMES),
+        measurement: list[str] = Parameter([], max_length=MOST_NAMES),
+        field: list[str] = Parameter([], max_length=MOST_NAMES),
         every: str | None = Parameter(None, max_length=LONGEST, description="a bucket, like `1m`"),
         aggregate: Aggregate | None = None,
         limit: int = Parameter(100_000, ge=1, le=1_000_000, description="newest points of each series"),
@@ -80,7 +77,7 @@ def router(*, reader: TelemetryReader, resolve: Resolve) -> APIRouter:
         return StreamingResponse(render(media, query, found), media_type=media, headers=NO_STORE | {"Vary": "Accept"})
 
     @routes.get("/apps/{app}/telemetry/series", response_class=Response)
-    async def series(request: Request, app: str, device: list[str] = _NAMES) -> Response:
+    async def series(request: Request, app: str, device: list[str] = Parameter([], max_length=MOST_NAMES)) -> Response:
         """The series that exist, each with its newest value."""
         application = await resolve(request, app, Permission.APP_READ)
         found = await reader.series(application, devices=tuple(device))
@@ -90,9 +87,9 @@ def router(*, reader: TelemetryReader, resolve: Resolve) -> APIRouter:
     async def live(
         request: Request,
         app: str,
-        device: list[str] = _NAMES,
-        measurement: list[str] = _NAMES,
-        field: list[str] = _NAMES,
+        device: list[str] = Parameter([], max_length=MOST_NAMES),
+        measurement: list[str] = Parameter([], max_length=MOST_NAMES),
+        field: list[str] = Parameter([], max_length=MOST_NAMES),
         since: str | None = Parameter(None, max_length=LONGEST, description="as `start`, or an event's id"),
         last_event_id: str | None = Header(None, alias="Last-Event-ID", max_length=LONGEST),
     ) -> Response:

@@ -21,9 +21,9 @@ _UNITS = {
     "d": 86_400_000_000,
     "w": 604_800_000_000,
 }
-_DURATION = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)(us|ms|s|m|h|d|w)?")
+_DURATION = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)(us|ms|s|m|h|d|w)?")
 _RELATIVE = re.compile(r"(?:now)?([+-])(.+)")
-_NUMBER = re.compile(r"-?\d{1,19}(?:\.\d{1,9})?")
+_NUMBER = re.compile(r"-?[0-9]{1,19}(?:\.[0-9]{1,9})?")
 
 LONGEST = 40
 
@@ -40,7 +40,7 @@ def parse_time(name: str, text: str, now: int) -> int:
         return now
     if (relative := _RELATIVE.fullmatch(text)) and _DURATION.fullmatch(relative[2]):
         span = parse_duration(name, relative[2])
-        return now - span if relative[1] == "-" else now + span
+        return _within(now - span if relative[1] == "-" else now + span)
     try:
         if _NUMBER.fullmatch(text):
             time = read_time(float(text) if "." in text else int(text))
@@ -49,6 +49,10 @@ def parse_time(name: str, text: str, now: int) -> int:
             time = read_time(text[:LONGEST].replace(" ", "+"))
     except ValueError:
         raise _invalid(name, text, "a time: RFC 3339, seconds since 1970, `now` or like `-1h`") from None
+    return _within(time)
+
+
+def _within(time: int) -> int:
     return min(max(time, 0), LATEST)
 
 

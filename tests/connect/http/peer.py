@@ -6,6 +6,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import socket
+import struct
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,4 +103,6 @@ class Peer:
 
     def reset(self) -> None:
         """Vanish as a device does that loses power: no orderly end."""
+        linger = struct.pack("ii", 1, 0)
+        self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.writer.transport.abort()

@@ -206,7 +206,9 @@ async def test_slow_authentication_holds_only_its_own_connection(house: House, s
     assert isinstance(answers[0], Connack)
     assert answers[1:] == [Puback(packet_id) for packet_id in range(1, 9)]
     await wire.close()
-    said = [event.data for event in await house.events(10) if event.device == "device1" and event.subject == "telemetry"]
+    said = [
+        event.data for event in await house.events(10) if event.device == "device1" and event.subject == "telemetry"
+    ]
     assert said == [b"%d" % number for number in range(1, 9)]
 
 
@@ -315,9 +317,7 @@ async def test_sessions_are_declined_in_words(house: House, secrets: Mapping[str
     await wire.close()
 
 
-async def test_client_identifier_is_assigned_only_where_there_is_none(
-    house: House, secrets: Mapping[str, str]
-) -> None:
+async def test_client_identifier_is_assigned_only_where_there_is_none(house: House, secrets: Mapping[str, str]) -> None:
     assigned = set()
     for _ in range(2):
         wire = await Wire.open(house.mqtt.port)
@@ -352,9 +352,7 @@ async def test_port_that_is_taken(house: House) -> None:
     from freehold.connect.mqtt.endpoint import MqttEndpoint
     from freehold.core.errors import PORT_TAKEN, FreeholdError
 
-    twin = MqttEndpoint(
-        house.settings.mqtt, house.mqtt.port, house.gate, house.intake, house.exchange, house.directory
-    )
+    twin = MqttEndpoint(house.settings.mqtt, house.mqtt.port, house.gate, house.intake, house.exchange, house.directory)
     with pytest.raises(FreeholdError) as caught:
         await twin.start()
     assert caught.value.refusal is PORT_TAKEN

@@ -94,9 +94,7 @@ async def test_an_overload_does_not_overtake_what_waits_for_the_disk(
 
 
 @both_versions
-async def test_each_connection_is_answered_for_itself(
-    house: House, secrets: Mapping[str, str], version: int
-) -> None:
+async def test_each_connection_is_answered_for_itself(house: House, secrets: Mapping[str, str], version: int) -> None:
     async with (
         connected(house, "device1", secrets["device1"], version) as one,
         connected(house, "device2", secrets["device2"], version) as two,
@@ -184,9 +182,7 @@ async def test_reason_strings_teach(
     assert await sent(house, 0) == []
 
 
-async def test_reason_strings_are_left_out_where_they_are_not_wanted(
-    house: House, secrets: Mapping[str, str]
-) -> None:
+async def test_reason_strings_are_left_out_where_they_are_not_wanted(house: House, secrets: Mapping[str, str]) -> None:
     """[MQTT-3.1.2-29]: request problem information 0 allows none but on CONNACK and DISCONNECT."""
     quiet = Properties(request_problem_information=False)
     async with connected(house, "device1", secrets["device1"], properties=quiet) as wire:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A client that does exactly what it is told, also what no client library would do.
 
-    wire = await Wire.open(house.mqtt.port)
-    connack = await wire.connect(5, "device1@app1", "foo")
-    wire.send(Publish("telemetry", b"1", 1, packet_id=1))
-    assert await wire.receive() == Puback(1)
-    assert await wire.rest() == []          # what comes until the other side closes
+wire = await Wire.open(house.mqtt.port)
+connack = await wire.connect(5, "device1@app1", "foo")
+wire.send(Publish("telemetry", b"1", 1, packet_id=1))
+assert await wire.receive() == Puback(1)
+assert await wire.rest() == []          # what comes until the other side closes
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from freehold.connect.mqtt.codec import (
@@ -107,10 +107,8 @@ class Wire:
     async def close(self) -> None:
         """Close without DISCONNECT."""
         self._writer.close()
-        try:
+        with suppress(ConnectionError):  # the other side was quicker
             await self._writer.wait_closed()
-        except ConnectionError:
-            pass  # noqa: SIM105 - the other side was quicker
 
     def reset(self) -> None:
         """Vanish: the other side gets RST instead of an orderly end."""

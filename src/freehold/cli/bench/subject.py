@@ -103,29 +103,34 @@ async def running(settings: Settings) -> AsyncIterator[Platform]:
 
 
 def create_devices(
-    settings: Settings, count: int, *, prefix: str = "device", secrets: list[str] | None = None
+    settings: Settings,
+    count: int,
+    *,
+    application: str = APPLICATION,
+    prefix: str = "device",
+    secrets: list[str] | None = None,
 ) -> list[tuple[str, str]]:
-    """Devices of the application `bench` with generated secrets (or the chosen `secrets`); (user, password) of each.
+    """Devices of an application (made where it is missing) with generated secrets (or the chosen `secrets`); (user, password) of each.
 
     Uses the registry's own bulk call on the data directory: 5,000 by HTTP would be most of the run.
     """
     identity, registry = engines.identity(settings), engines.registry(settings)
     tenant = identity.principal(identity.first_owner()).tenant
-    if not any(each.metadata["name"] == APPLICATION for each in registry.list_applications(tenant)):
-        registry.create_application(tenant, {"metadata": {"name": APPLICATION}})
+    if not any(each.metadata["name"] == application for each in registry.list_applications(tenant)):
+        registry.create_application(tenant, {"metadata": {"name": application}})
     names = [f"{prefix}-{number}" for number in range(count)]
     words = secrets or [secret_text.generate(secret_text.DEVICE) for _ in names]
     registry.create_devices(
         tenant,
         [
             {
-                "metadata": {"name": name, "application": APPLICATION},
+                "metadata": {"name": name, "application": application},
                 "spec": {"authentication": {"credentials": [{"pass": word}]}},
             }
             for name, word in zip(names, words, strict=True)
         ],
     )
-    return [(f"{name}@{APPLICATION}", word) for name, word in zip(names, words, strict=True)]
+    return [(f"{name}@{application}", word) for name, word in zip(names, words, strict=True)]
 
 
 async def load(job: Job, *, users: list[tuple[str, str]] | None = None) -> Result:

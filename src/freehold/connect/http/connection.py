@@ -17,7 +17,7 @@ from freehold.connect.http.exchange import Exchange, Identity
 from freehold.connect.http.request import Request, RequestReader, failed
 from freehold.connect.http.services import Services
 from freehold.connect.http.wait import CommandWait
-from freehold.core.errors import OVERLOADED, REQUEST_TIMEOUT, TOO_MANY_CONNECTIONS, FreeholdError
+from freehold.core.errors import OVERLOADED, REQUEST_TIMEOUT, FreeholdError
 
 if TYPE_CHECKING:
     from freehold.connect.http.endpoint import HttpEndpoint
@@ -85,8 +85,7 @@ class HttpConnection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         self.address = str(peer[0]) if isinstance(peer, tuple) else ""
-        if not self._endpoint.opened(self):
-            self._fail(TOO_MANY_CONNECTIONS.error())
+        self._endpoint.opened(self)
 
     def data_received(self, data: bytes) -> None:
         if self._failed or self.gone:
@@ -300,6 +299,13 @@ class HttpConnection(asyncio.Protocol):
             self._wait.give_up()
         if not self._busy() and not self._reader.busy:
             self._transport.close()
+
+    def refuse(self, error: FreeholdError, *, tell: bool) -> None:
+        """End a connection that just opened, with a word or without."""
+        if tell:
+            self._fail(error)
+        else:
+            self._transport.abort()
 
     def abort(self) -> None:
         self._transport.abort()

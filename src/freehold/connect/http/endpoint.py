@@ -10,13 +10,15 @@ from freehold.commands.interfaces import Router
 from freehold.connect.http.connection import HttpConnection
 from freehold.connect.http.services import Services
 from freehold.connect.interfaces import Gate, Intake
-from freehold.core.errors import PORT_TAKEN
+from freehold.core.errors import PORT_TAKEN, TOO_MANY_CONNECTIONS
 from freehold.core.metrics import MetricSet
 from freehold.core.settings import Http
 
 BACKLOG = 4096
 """Connections that may wait to be accepted: a whole fleet comes back at once after a power cut."""
 SWEEP_SECONDS = 1.0
+REFUSING = 256
+"""Connections past the bound that are told why; still more just end."""
 
 
 class HttpEndpoint:
@@ -101,14 +103,13 @@ class HttpEndpoint:
 
     # --- called by connections -------------------------------------------------------------------
 
-    def opened(self, connection: HttpConnection) -> bool:
-        """False: this one is too many; it is told so and ends."""
+    def opened(self, connection: HttpConnection) -> None:
         self._connections.add(connection)
         self.connections += 1
-        if len(self._connections) <= self._settings.max_connections:
-            return True
-        self.refused_connections += 1
-        return False
+        excess = len(self._connections) - self._settings.max_connections
+        if excess > 0:
+            self.refused_connections += 1
+            connection.refuse(TOO_MANY_CONNECTIONS.error(), tell=excess <= REFUSING)
 
     def closed(self, connection: HttpConnection) -> None:
         self._connections.discard(connection)

@@ -154,7 +154,7 @@ class Exchange:
     def _wait_for_command(self) -> bool:
         services = self._connection.services
         seconds = min(self._target.wait, services.settings.command_wait_seconds)
-        if not seconds or self._closing() or self._connection.gone:
+        if not seconds or services.draining or self._connection.gone:
             return False
         wait = CommandWait(self._session, self._device, self._target, services, self._accept, self._command)
         self._connection.wait(wait)

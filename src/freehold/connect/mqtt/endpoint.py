@@ -2,21 +2,26 @@
 """The MQTT endpoint: listens, knows which device is connected where, and ends what must end.
 
 A device has one connection: a second one takes over at once. Device-to-device topics, retained messages and
-persistent sessions are not offered here (contract drogue.md 1.3); the codec and the split into connection,
-publisher and inbox are made for them.
+persistent sessions are not offered here (contract drogue.md 1.3); the codec and the split into stream,
+connection, publisher and inbox are made for them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import os
+import socket
+from collections import Counter
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
 import structlog
 
 from freehold.commands.interfaces import Router
 from freehold.connect.interfaces import Gate, Intake, Session
+from freehold.connect.limits import Seldom
 from freehold.connect.mqtt.announcer import Announcer
+from freehold.connect.mqtt.codec import DecodeError
 from freehold.connect.mqtt.connection import MqttConnection
 from freehold.core.errors import PORT_TAKEN, SHUTTING_DOWN, TAKEN_OVER, FreeholdError
 from freehold.core.metrics import MetricSet
@@ -28,6 +33,12 @@ _log = structlog.get_logger(__name__)
 SWEEP_SECONDS = 1.0
 BACKLOG = 4096
 """Connections that may wait to be accepted: a whole fleet comes back at once after a power cut."""
+RENEWALS = 256
+"""Connections that are looked at together after a change in the registry, a batch of the directory's reads."""
+PROBES, PROBE_SECONDS = 4, 60
+"""TCP keep-alive: how often a silent peer is asked, and how far apart, before its connection is given up."""
+MOST_IDLE_SECONDS = 32_767
+"""Linux takes no longer time before the first probe."""
 
 DeviceKey = tuple[str, str]
 """(application name, device name)"""
@@ -46,30 +57,64 @@ class MqttEndpoint:
         self._connections: set[MqttConnection] = set()
         self._devices: dict[DeviceKey, MqttConnection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._changed: dict[MqttConnection, None] = {}
+        self._renewing = 0
+        self._seldom = Seldom()
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._accepting = False
         self._empty = asyncio.Event()
         self.accepted = self.taken_over = self.timed_out = 0
         self.refused_before_connect = self.protocol_errors = 0
-        self.refused: dict[str, int] = {}
+        self.refused: Counter[str] = Counter()
+        """Refused connects and publishes, by error code."""
         directory.on_change(self._registry_changed)
 
     @property
     def name(self) -> str:
         return "connect.mqtt"
 
+    def register(self, metrics: MetricSet) -> None:
+        metrics.gauge("mqtt_connections_open", "Open connections", lambda: [({}, self.open_connections)])
+        metrics.gauge("mqtt_devices_connected", "Devices that are connected", lambda: [({}, self.connected_devices)])
+        metrics.counter("mqtt_connections", "Devices that connected", lambda: [({}, self.accepted)])
+        metrics.counter("mqtt_takeovers", "Connections that a newer one replaced", lambda: [({}, self.taken_over)])
+        metrics.counter("mqtt_timeouts", "Connections that were silent for too long", lambda: [({}, self.timed_out)])
+        metrics.counter("mqtt_protocol_errors", "Clients that broke the protocol", lambda: [({}, self.protocol_errors)])
+        metrics.counter(
+            "mqtt_connections_refused", "Connections cut before a CONNECT", lambda: [({}, self.refused_before_connect)]
+        )
+        metrics.counter("mqtt_refusals", "Refused connects and publishes by reason", self._refusals)
+        metrics.gauge(
+            "mqtt_announcements_waiting",
+            "Connection events and wills that the log refused",
+            self._waiting_announcements,
+        )
+        metrics.counter(
+            "mqtt_announcements_lost", "Connection events and wills given up", lambda: [({}, self._announcer.dropped)]
+        )
+
+    def _refusals(self) -> Iterable[tuple[dict[str, str], float]]:
+        return [({"code": code}, number) for code, number in self.refused.items()]
+
+    def _waiting_announcements(self) -> Iterable[tuple[dict[str, str], float]]:
+        return [({}, self._announcer.waiting)]
+
+    # --- component -------------------------------------------------------------------------------
+
     async def start(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.now = self.loop.time
-        self._accepting = True
         try:
             self._server = await self.loop.create_server(
                 lambda: MqttConnection(self), self.settings.host, self.port, backlog=BACKLOG
             )
         except OSError as cause:
             raise PORT_TAKEN.error(f"MQTT port {self.port}: {cause.strerror or cause}") from cause
+        for listener in self._server.sockets:
+            _probe_silent_peers(listener.fileno(), self.settings.max_keep_alive_seconds)
         self.port = self._server.sockets[0].getsockname()[1]
+        self._accepting = True
         self._sweeper = self.loop.call_later(SWEEP_SECONDS, self._sweep)
 
     async def drain(self) -> None:
@@ -85,27 +130,19 @@ class MqttEndpoint:
         self._announcer.close()
 
     async def stop(self) -> None:
+        self._accepting = False
         if self._sweeper is not None:
             self._sweeper.cancel()
-        for task in self._tasks:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for task in list(self._tasks):
             task.cancel()
+        for connection in list(self._connections):
+            connection.abort()
 
     def health(self) -> str | None:
         return None if self._server is not None else "the MQTT port is not open"
-
-    def register(self, metrics: MetricSet) -> None:
-        metrics.gauge("mqtt_connections", "Open connections", lambda: [({}, self.open_connections)])
-        metrics.gauge("mqtt_devices", "Devices connected", lambda: [({}, self.connected_devices)])
-        metrics.counter("mqtt_accepted", "Devices that connected", lambda: [({}, self.accepted)])
-        metrics.counter("mqtt_refused", "Devices refused at CONNECT, by reason", self._refusals)
-        metrics.counter("mqtt_taken_over", "Connections ended by a newer one", lambda: [({}, self.taken_over)])
-        metrics.counter("mqtt_timed_out", "Connections that fell silent", lambda: [({}, self.timed_out)])
-        metrics.counter(
-            "mqtt_protocol_errors", "Connections that broke the protocol", lambda: [({}, self.protocol_errors)]
-        )
-
-    def _refusals(self) -> list[tuple[dict[str, str], float]]:
-        return [({"code": code}, number) for code, number in self.refused.items()]
 
     @property
     def open_connections(self) -> int:
@@ -119,11 +156,11 @@ class MqttEndpoint:
 
     def opened(self, connection: MqttConnection) -> bool:
         """False: this one is too many, or comes while we stop."""
-        if not self._accepting or len(self._connections) >= self.settings.max_connections:
-            self.refused_before_connect += 1
-            return False
         self._connections.add(connection)
-        return True
+        if self._accepting and len(self._connections) <= self.settings.max_connections:
+            return True
+        self.refused_before_connect += 1
+        return False
 
     def connected(self, connection: MqttConnection, session: Session) -> None:
         """A device proved who it is; an older connection of the same device ends now."""
@@ -132,30 +169,12 @@ class MqttEndpoint:
         older = self._devices.get(key)
         if older is not None:
             self.taken_over += 1
-            self._disconnected(older)
+            self.leaving(older)
             older.end(TAKEN_OVER.error())
         self._devices[key] = connection
         self._announcer.connection(session, True)
 
-    def closed(self, connection: MqttConnection) -> None:
-        self._connections.discard(connection)
-        self._disconnected(connection)
-        if not self._connections:
-            self._empty.set()
-
-    def count_refused(self, refusal: FreeholdError) -> None:
-        code = refusal.refusal.code
-        self.refused[code] = self.refused.get(code, 0) + 1
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run a connection's held work; at most one a connection, so the set is bounded by them."""
-        task = self.loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    # --- inside ----------------------------------------------------------------------------------
-
-    def _disconnected(self, connection: MqttConnection) -> None:
+    def leaving(self, connection: MqttConnection) -> None:
         """Will and `connected: false`, once: at takeover already, so that they precede the new connection's."""
         session = connection.session
         if session is None:
@@ -168,15 +187,60 @@ class MqttEndpoint:
             self._announcer.will(session, connection.will)
         self._announcer.connection(session, False)
 
+    def closed(self, connection: MqttConnection) -> None:
+        self._connections.discard(connection)
+        self._changed.pop(connection, None)
+        self.leaving(connection)
+        if not self._connections:
+            self._empty.set()
+
+    def count_refused(self, refusal: FreeholdError) -> None:
+        """A refused CONNECT; who it was, the gate says."""
+        self.refused[refusal.refusal.code] += 1
+
+    def note(self, refusal: FreeholdError, number: int, device: str, topic: str) -> None:
+        """Count refused publishes, and log one of them a minute for each reason and device."""
+        code = refusal.refusal.code
+        self.refused[code] += number
+        if self._seldom.first(f"{code} {device}"):
+            _log.info("publish refused", code=code, detail=refusal.detail, device=device, topic=topic[:200])
+
+    def protocol_error(self, error: DecodeError, address: str) -> None:
+        self.protocol_errors += 1
+        if self._seldom.first(address):
+            _log.info("protocol error", address=address, reason=error.text)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a connection's held work; at most one a connection, so the set is bounded by them."""
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    # --- inside ----------------------------------------------------------------------------------
+
     def _registry_changed(self, application: str, device: str | None) -> None:
+        """Look at the connections that this concerns, a bounded number at a time. Until its turn comes, a
+        connection that has something to say looks by itself before it is heard."""
         if device is not None:
             connection = self._devices.get((application, device))
             if connection is not None:
-                connection.registry_changed()
-            return
-        for (name, _), connection in list(self._devices.items()):
-            if name == application:
-                connection.registry_changed()
+                self._changed[connection] = None
+        else:
+            for (name, _), connection in self._devices.items():
+                if name == application:
+                    self._changed[connection] = None
+        for _ in range(min(len(self._changed), RENEWALS) - self._renewing):
+            self._renewing += 1
+            self.spawn(self._renew())
+
+    async def _renew(self) -> None:
+        try:
+            while self._changed:
+                connection, _ = self._changed.popitem()
+                await connection.look_again()
+        finally:
+            self._renewing -= 1
 
     def _sweep(self) -> None:
         now = self.now()
@@ -185,3 +249,18 @@ class MqttEndpoint:
                 self.timed_out += 1
                 connection.time_out()
         self._sweeper = self.loop.call_later(SWEEP_SECONDS, self._sweep)
+
+
+def _probe_silent_peers(listener: int, idle_seconds: int) -> None:
+    """Have the kernel ask peers whether they live when they are silent for longer than the longest keep alive.
+
+    3.1.1 may choose to have none; then nothing else tells a quiet device from one that lost its power. On
+    Linux the sockets that `listener` accepts inherit this, so it costs a connection nothing.
+    """
+    if not hasattr(socket, "TCP_KEEPIDLE"):
+        return
+    with socket.socket(fileno=os.dup(listener)) as borrowed:
+        borrowed.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        borrowed.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, min(idle_seconds, MOST_IDLE_SECONDS))
+        borrowed.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, PROBE_SECONDS)
+        borrowed.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, PROBES)

@@ -5,18 +5,39 @@ from __future__ import annotations
 
 from freehold.connect.credentials import split_device_user
 from freehold.connect.interfaces import Presented
+from freehold.connect.mqtt.answers import NO_LIMITS, Limits, words
 from freehold.connect.mqtt.codec import (
     Connack,
     Connect,
     ConnectReturnCode,
+    DecodeError,
+    PacketType,
     Properties,
+    ProtocolViolation,
     ReasonCode,
     UnsupportedVersion,
     encode,
     return_code_for,
 )
-from freehold.core.errors import AUTHENTICATION_UNAVAILABLE, CREDENTIALS_REJECTED, FreeholdError
+from freehold.connect.mqtt.codec.reasons import ALLOWED
+from freehold.core.errors import CREDENTIALS_REJECTED, FreeholdError
 from freehold.core.settings import Mqtt
+
+
+def check_offered(packet: Connect) -> None:
+    """Raise `ProtocolViolation` for what a CONNECT of version 5 asks and its CONNACK would deny.
+
+    3.1.1 has no words for it, and a will is worth more than its flags: it is taken as QoS 1, not retained.
+    """
+    if packet.version != 5:
+        return
+    if packet.properties.authentication_method is not None:
+        text = "enhanced authentication is not offered [MQTT-4.12.0-1]"
+        raise ProtocolViolation(ReasonCode.BAD_AUTHENTICATION_METHOD, text)
+    if packet.will is not None and packet.will.qos > 1:
+        raise ProtocolViolation(ReasonCode.QOS_NOT_SUPPORTED, "a will has QoS 0 or 1 here [MQTT-3.2.2-12]")
+    if packet.will is not None and packet.will.retain:
+        raise ProtocolViolation(ReasonCode.RETAIN_NOT_SUPPORTED, "a will is not retained here [MQTT-3.2.2-13]")
 
 
 def presented_by(packet: Connect, address: str) -> Presented:
@@ -55,6 +76,7 @@ def accepted(packet: Connect, settings: Mqtt, assigned_client_id: str) -> bytes:
         return encode(Connack(reason_code=ConnectReturnCode.ACCEPTED), packet.version)
     keep_alive = keep_alive_of(packet, settings)
     properties = Properties(
+        session_expiry_interval=0 if packet.properties.session_expiry_interval else None,
         receive_maximum=settings.receive_maximum,
         maximum_packet_size=settings.max_packet_bytes,
         maximum_qos=1,
@@ -68,47 +90,38 @@ def accepted(packet: Connect, settings: Mqtt, assigned_client_id: str) -> bytes:
     return encode(Connack(properties=properties), 5)
 
 
-def refused(version: int, error: FreeholdError) -> bytes:
+def refused(version: int, error: FreeholdError, limits: Limits) -> bytes:
     """The CONNACK that refuses. All that is not our own trouble is "bad user name or password" (1.3)."""
-    ours = error.refusal.status >= 500 and error.refusal is not AUTHENTICATION_UNAVAILABLE
-    reason = ReasonCode(error.refusal.mqtt) if ours else ReasonCode.BAD_USER_NAME_OR_PASSWORD
-    if error.refusal is AUTHENTICATION_UNAVAILABLE or error.refusal.status == 429:
-        reason = ReasonCode(error.refusal.mqtt)
+    ours = error.refusal.status >= 500 or error.refusal.status == 429
+    reason = ReasonCode.BAD_USER_NAME_OR_PASSWORD
+    if ours:
+        reason = ALLOWED[PacketType.CONNACK].get(error.refusal.mqtt, ReasonCode.SERVER_UNAVAILABLE)
     if version != 5:
-        code = ConnectReturnCode.BAD_USER_NAME_OR_PASSWORD
-        if reason is not ReasonCode.BAD_USER_NAME_OR_PASSWORD:
-            code = return_code_for(reason)
-        return encode(Connack(reason_code=code), version)
-    return encode(Connack(reason_code=reason, properties=reason_properties(error)), 5)
+        return encode(Connack(reason_code=return_code_for(reason)), version)
+    # A refused credential says no more than its title: which part of it was wrong is nobody's business.
+    text = f"{error.refusal.title} [{error.refusal.code}]" if not ours else error.reason_string()
+    return _refusing(reason, text, limits)
 
 
-def reason_properties(error: FreeholdError) -> Properties:
-    """Reason string for version 5; a refused credential says no more than its title."""
-    if error.refusal is CREDENTIALS_REJECTED:
-        return Properties(reason_string=f"{error.refusal.title} [{error.refusal.code}]")
-    return Properties(reason_string=error.reason_string()[:512])
+def malformed(version: int, error: DecodeError) -> bytes:
+    """The answer to a CONNECT that breaks the protocol. 3.1.1 forbids one [MQTT-3.1.4-1 of 3.1.1]."""
+    if version != 5:
+        return b""
+    reason = ALLOWED[PacketType.CONNACK].get(error.reason_code, ReasonCode.PROTOCOL_ERROR)
+    return _refusing(reason, error.text, NO_LIMITS)
 
 
 def unsupported(error: UnsupportedVersion) -> bytes:
     """The CONNACK for a version that is not spoken, in one that the client may understand (3.1.2.2)."""
     reason = ReasonCode.UNSUPPORTED_PROTOCOL_VERSION
     if error.answer_version == 5:
-        return encode(Connack(reason_code=reason, properties=Properties(reason_string=error.text)), 5)
+        return _refusing(reason, error.text, NO_LIMITS)
     return encode(Connack(reason_code=return_code_for(reason)), 4)
 
 
-_DISCONNECT_REASONS = {
-    0x80: ReasonCode.UNSPECIFIED_ERROR,
-    0x82: ReasonCode.PROTOCOL_ERROR,
-    0x87: ReasonCode.NOT_AUTHORIZED,
-    0x8B: ReasonCode.SERVER_SHUTTING_DOWN,
-    0x8D: ReasonCode.KEEP_ALIVE_TIMEOUT,
-    0x8E: ReasonCode.SESSION_TAKEN_OVER,
-    0x90: ReasonCode.TOPIC_NAME_INVALID,
-    0x97: ReasonCode.QUOTA_EXCEEDED,
-}
-
-
-def disconnect_reason(error: FreeholdError) -> ReasonCode:
-    """The reason code as a DISCONNECT may carry it (table 3.14.2.1); others are "unspecified"."""
-    return _DISCONNECT_REASONS.get(error.refusal.mqtt, ReasonCode.UNSPECIFIED_ERROR)
+def _refusing(reason: ReasonCode, text: str, limits: Limits) -> bytes:
+    for properties in (words(text), Properties()):
+        packet = encode(Connack(reason_code=reason, properties=properties), 5)
+        if len(packet) <= limits.packet_bytes:
+            return packet
+    return b""

@@ -3,26 +3,23 @@
 
 Everything that one `recv` brought is normalised, submitted together and acknowledged in one write when the
 log says durable. Answers keep the order of the packets [MQTT-4.6.0-2]: a refused publish waits in the same
-list as its neighbours.
+list as its neighbours, and a refused list behind those that are still on their way to the disk.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from functools import partial
-
-import structlog
+from typing import Protocol
 
 from freehold.connect.interfaces import Gate, Intake, Session
 from freehold.connect.mqtt.codec import (
+    NO_PROPERTIES,
     Properties,
     ProtocolViolation,
-    Puback,
     Publish,
     ReasonCode,
     decode_publish,
-    encode,
     puback_ok,
 )
 from freehold.connect.mqtt.dialect import Dialect, Target
@@ -31,25 +28,41 @@ from freehold.events.models import Event
 from freehold.log.interfaces import Route
 from freehold.registry.interfaces import DeviceSnapshot
 
-_log = structlog.get_logger(__name__)
-
 KNOWN_TOPICS = 128
 """Topics of one connection whose target is remembered."""
+KNOWN_TOPIC_LENGTH = 256
+"""Longer ones are looked at each time, so that the table stays small."""
+
+
+class Peer(Protocol):
+    """The connection, as its publisher sees it."""
+
+    def answer(self, data: bytes) -> None:
+        """Write answers; empty when there was nothing to say."""
+        ...
+
+    def refusing(self, packet_id: int, error: FreeholdError) -> bytes | None:
+        """The PUBACK that refuses; None where the protocol has none (3.1.1), so that the connection must end."""
+        ...
+
+    def end(self, error: FreeholdError) -> None: ...
+
+    def note(self, error: FreeholdError, number: int, topic: str) -> None:
+        """Count and log that `number` messages were refused; `topic` is that of a single one."""
+        ...
 
 
 class Publisher:
-    """Collects the publishes of one connection. `answer` writes, `give_up` closes with an error (3.1.1 only
-    knows that answer)."""
+    """Collects the publishes of one connection."""
 
     __slots__ = (
-        "_answer",
         "_answers",
-        "_device",
         "_dialect",
         "_events",
         "_gate",
-        "_give_up",
         "_intake",
+        "_last",
+        "_peer",
         "_pending",
         "_routes",
         "_targets",
@@ -59,24 +72,18 @@ class Publisher:
     )
 
     def __init__(
-        self,
-        session: Session,
-        version: int,
-        dialect: Dialect,
-        gate: Gate,
-        intake: Intake,
-        answer: Callable[[bytes], None],
-        give_up: Callable[[FreeholdError], None],
+        self, session: Session, version: int, dialect: Dialect, gate: Gate, intake: Intake, peer: Peer
     ) -> None:
         self.session = session
         self._version, self._dialect = version, dialect
         self._gate, self._intake = gate, intake
-        self._answer, self._give_up = answer, give_up
+        self._peer = peer
         self._targets: dict[str, tuple[DeviceSnapshot, str]] = {}
         self._routes: list[Route] = []
         self._events: list[Event] = []
         self._answers: list[bytes | int] = []
         self._pending: Publish | None = None
+        self._last: asyncio.Future[None] | None = None
         self.unanswered = 0
 
     def take(self, flags: int, data: bytes, start: int, stop: int) -> bool:
@@ -85,14 +92,14 @@ class Publisher:
         Raises `DecodeError` for what the protocol forbids.
         """
         packet = decode_publish(flags, data, start, stop, self._version)
+        if packet.qos == 2:
+            raise ProtocolViolation(ReasonCode.QOS_NOT_SUPPORTED, "QoS 2 is not offered (3.2.2.3.4)")
+        if packet.properties is not NO_PROPERTIES:
+            _check(packet.properties)
         known = self._targets.get(packet.topic)
         if known is not None and not known[0].stale:
             self._accept(packet, *known)
             return True
-        if packet.qos == 2:
-            raise ProtocolViolation(ReasonCode.QOS_NOT_SUPPORTED, "QoS 2 is not offered (3.3.1.2)")
-        if packet.properties.topic_alias is not None:
-            raise ProtocolViolation(ReasonCode.TOPIC_ALIAS_INVALID, "topic alias maximum is 0 (3.3.2.3.4)")
         try:
             target = self._dialect(packet.topic)
         except FreeholdError as refusal:
@@ -126,14 +133,19 @@ class Publisher:
             return
         routes, events, answers = self._routes, self._events, self._answers
         self._routes, self._events, self._answers = [], [], []
-        try:
-            # Also with nothing to store: answers of refused publishes must not overtake earlier ones.
-            future = self._intake.submit(routes, events)
-        except FreeholdError as refusal:
-            self._refuse_all(answers, refusal)
-            return
+        failure, future = None, self._last
+        if events:
+            try:
+                future = self._last = self._intake.submit(routes, events)
+            except FreeholdError as refusal:
+                failure = refusal
+                self._peer.note(refusal, len(events), "")
         self.unanswered += len(answers)
-        future.add_done_callback(partial(self._durable, answers))
+        if future is None:
+            self._settle(answers, failure)
+        else:
+            # What was refused at once is said behind what is still on its way: futures call back in order.
+            future.add_done_callback(partial(self._durable, answers, failure))
 
     def renewed(self, session: Session, dialect: Dialect) -> None:
         """Go on after a change in the registry: what was known of topics may not hold any more."""
@@ -143,8 +155,6 @@ class Publisher:
     # --- inside ----------------------------------------------------------------------------------
 
     def _accept(self, packet: Publish, device: DeviceSnapshot, channel: str) -> None:
-        if packet.qos == 2 or packet.properties.topic_alias is not None:
-            raise ProtocolViolation(ReasonCode.QOS_NOT_SUPPORTED, "neither QoS 2 nor topic aliases are offered")
         try:
             event = self._intake.event(self.session, device, channel, packet.properties.content_type, packet.payload)
         except FreeholdError as refusal:
@@ -157,30 +167,33 @@ class Publisher:
             self._answers.append(packet.packet_id)
 
     def _refuse(self, packet: Publish, refusal: FreeholdError) -> None:
-        _log.info("publish refused", code=refusal.refusal.code, detail=refusal.detail, topic=packet.topic)
+        self._peer.note(refusal, 1, packet.topic)
         if not packet.qos:
             return  # QoS 0 has no answer; closing would punish the neighbours in this read (advice A-8)
-        if self._version != 5:
+        answer = self._peer.refusing(packet.packet_id, refusal)
+        if answer is None:
             self.flush()
-            self._give_up(refusal)
-            return
-        self._answers.append(_refusing(packet.packet_id, refusal))
-
-    def _refuse_all(self, answers: list[bytes | int], refusal: FreeholdError) -> None:
-        if self._version != 5:
-            self._give_up(refusal)
-            return
-        self._answer(b"".join(_refusing(each, refusal) if isinstance(each, int) else each for each in answers))
-
-    def _durable(self, answers: list[bytes | int], future: asyncio.Future[None]) -> None:
-        self.unanswered -= len(answers)
-        failure = None if future.cancelled() else future.exception()
-        if isinstance(failure, FreeholdError):
-            self._refuse_all(answers, failure)
-        elif failure is not None or future.cancelled():
-            self._give_up(OVERLOADED.error())
+            self._peer.end(refusal)
         else:
-            self._answer(b"".join([puback_ok(each) if isinstance(each, int) else each for each in answers]))
+            self._answers.append(answer)
+
+    def _durable(self, answers: list[bytes | int], failure: FreeholdError | None, future: asyncio.Future[None]) -> None:
+        if future is self._last:
+            self._last = None  # an idle connection keeps nothing of what it did
+        if failure is None and (future.cancelled() or future.exception() is not None):
+            cause = None if future.cancelled() else future.exception()
+            failure = cause if isinstance(cause, FreeholdError) else OVERLOADED.error()
+        self._settle(answers, failure)
+
+    def _settle(self, answers: list[bytes | int], failure: FreeholdError | None) -> None:
+        self.unanswered -= len(answers)
+        if failure is None:
+            self._peer.answer(b"".join([puback_ok(each) if isinstance(each, int) else each for each in answers]))
+            return
+        said = [self._peer.refusing(each, failure) if isinstance(each, int) else each for each in answers]
+        if None in said:
+            self._peer.end(failure)
+        self._peer.answer(b"".join([each for each in said if each is not None]))
 
     def _device_now(self, target: Target) -> DeviceSnapshot | None:
         device = self.session.device
@@ -189,17 +202,16 @@ class Publisher:
         return self._gate.on_behalf_cached(self.session, target.device)
 
     def _remember(self, topic: str, device: DeviceSnapshot, channel: str) -> None:
+        if len(topic) > KNOWN_TOPIC_LENGTH:
+            return
         if len(self._targets) >= KNOWN_TOPICS:
             self._targets.clear()
         self._targets[topic] = (device, channel)
 
 
-def _refusing(packet_id: int, refusal: FreeholdError) -> bytes:
-    properties = Properties(reason_string=refusal.reason_string()[:512])
-    return encode(Puback(packet_id, _puback_reason(refusal.refusal.mqtt), properties), 5)
-
-
-def _puback_reason(code: int) -> ReasonCode:
-    """The reason code as a PUBACK may carry it (table 3.4.2.1); what it may not carry is "unspecified"."""
-    allowed = (0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99)
-    return ReasonCode(code) if code in allowed else ReasonCode.UNSPECIFIED_ERROR
+def _check(properties: Properties) -> None:
+    """What a device may not put into a PUBLISH. (The codec knows both directions.)"""
+    if properties.topic_alias is not None:
+        raise ProtocolViolation(ReasonCode.TOPIC_ALIAS_INVALID, "topic alias maximum is 0 (3.3.2.3.4)")
+    if properties.subscription_identifiers:
+        raise ProtocolViolation(ReasonCode.PROTOCOL_ERROR, "subscription identifier from a client [MQTT-3.3.4-6]")

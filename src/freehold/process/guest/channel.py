@@ -56,12 +56,12 @@ class Channel:
     """The worker's end."""
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+        self.descriptor = descriptor
         # Unbuffered writes through the descriptor, buffered reads: a request is read by three calls.
         self._input = open(descriptor, "rb", buffering=65536, closefd=False)  # noqa: SIM115
 
     def hello(self) -> None:
-        os.write(self._descriptor, HELLO)
+        os.write(self.descriptor, HELLO)
 
     def read(self) -> Request | None:
         """The next request; None when the host is gone."""
@@ -86,4 +86,4 @@ class Channel:
         """Write one answer. Raises OSError when the host is gone or the script closed our descriptor."""
         left = memoryview(ANSWER.pack(nonce, flags, count, len(payload)) + payload)
         while left:
-            left = left[os.write(self._descriptor, left) :]
+            left = left[os.write(self.descriptor, left) :]

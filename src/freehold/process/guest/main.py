@@ -86,10 +86,11 @@ def _serve(channel: Channel, printed: Printed, config: dict[str, Any]) -> int:
         output_bytes=config["output_bytes"],
         cpu_seconds=config["cpu_seconds"],
     )
-    while (request := channel.read()) is not None:
-        if not runner.run(request):
-            break
-    return 0
+    while True:
+        budget.wait(channel.descriptor)
+        request = channel.read()
+        if request is None or not runner.run(request):
+            return 0
 
 
 def _hide(own: str) -> None:

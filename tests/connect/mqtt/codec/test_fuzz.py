@@ -72,9 +72,7 @@ def test_likely_bytes_behind_the_head_of_a_connect(start: int, body: bytes, vers
     peek_version(body, 0, len(body))
 
 
-@given(
-    flags=st.integers(0, 15), body=st.lists(likely, max_size=40).map(bytes), version=st.sampled_from(VERSIONS)
-)
+@given(flags=st.integers(0, 15), body=st.lists(likely, max_size=40).map(bytes), version=st.sampled_from(VERSIONS))
 def test_the_fast_road_of_publish_refuses_as_the_other(flags: int, body: bytes, version: int) -> None:
     packet = taken(0x30 | flags, body, version)
     if packet is None:

@@ -62,9 +62,11 @@ class Reader:
 
     def varint(self, what: str) -> int:
         """Variable byte integer of at most four bytes, the shortest form only (1.5.5)."""
+        pos = self.pos
+        if pos < self.end and self.buffer[pos] < _CONTINUES:
+            self.pos = pos + 1
+            return self.buffer[pos]
         value = self.u8(what)
-        if value < _CONTINUES:
-            return value
         value &= _PAYLOAD_BITS
         for shift in (7, 14, 21):
             byte = self.u8(what)

@@ -12,6 +12,7 @@ function startNavigation() {
     const open = menu.classList.toggle("show");
     toggle.setAttribute("aria-expanded", String(open));
   });
+  document.querySelector(".fh-tabs .active")?.scrollIntoView({ block: "nearest", inline: "center" });
   document.addEventListener("click", (event) => {
     for (const open of document.querySelectorAll("details.fh-menu[open]")) {
       if (!open.contains(event.target)) open.open = false;
@@ -152,7 +153,12 @@ function startHtmx() {
     event.detail.shouldSwap = Boolean(place);
     event.detail.isError = false;
   });
-  body.addEventListener("htmx:beforeRequest", (event) => startWaiting(event.detail.elt));
+  body.addEventListener("htmx:beforeRequest", (event) => {
+    const { elt } = event.detail;
+    // A tab that nobody looks at does not ask every two seconds what is new.
+    if (document.hidden && elt.getAttribute("hx-trigger")?.startsWith("every")) event.preventDefault();
+    else startWaiting(elt);
+  });
   body.addEventListener("htmx:afterRequest", (event) => stopWaiting(event.detail.elt));
   body.addEventListener("htmx:sendError", () => toast("Freehold cannot be reached. Is it running?", "danger"));
   body.addEventListener("htmx:afterSwap", (event) => refreshTimes(event.detail.target));

@@ -27,11 +27,15 @@ function fromAddress() {
   const keys = new Set(shown.getAll("s"));
   const known = data.series.map(keyOf).filter((key) => keys.has(key));
   if (known.length) return known;
-  // Numbers of one field first: what belongs on one chart.
-  const numbers = data.series.filter((one) => one.kind !== "text");
-  const field = numbers[0]?.field;
-  const alike = numbers.filter((one) => data.device || one.field === field);
-  return (alike.length ? alike : data.series).slice(0, data.chosenAtFirst).map(keyOf);
+  return atFirst().slice(0, data.chosenAtFirst).map(keyOf);
+}
+
+/** What to show before anybody chose: all of one device, else the field that most devices measure. */
+function atFirst() {
+  if (data.device) return data.series.filter((one) => one.kind !== "text");
+  const numbers = data.series.filter((one) => one.kind === "number");
+  const [most] = groups(numbers).sort((a, b) => b.length - a.length);
+  return most ?? data.series;
 }
 
 function toAddress(chosen) {
