@@ -184,6 +184,11 @@ class MemoryLog:
             else:
                 future.set_result(None)
 
+    def cancel(self) -> None:
+        """What an engine does to those who wait when it is torn down."""
+        for future in self._waiting:
+            future.cancel()
+
     async def append(self, topic: str, key: str, value: bytes) -> None:
         await self.submit((self.route(topic, key),), (value,))
 

@@ -102,37 +102,6 @@ async def test_any_matching_credential_suffices(gate: DeviceGate, directory: Dir
     assert await refusal_of(gate, presented("many", "c")) == REJECTED
 
 
-def test_the_secret_is_not_a_key_of_the_cache(gate: DeviceGate) -> None:
-    gate.authenticate_cached(presented())
-    assert all(isinstance(key, bytes) and len(key) == 16 and b"foo" not in key for key in gate._sessions)
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        (presented("a", "bc"), presented("ab", "c")),
-        (presented("a", application="bc"), presented("ca", application="b")),
-        (presented("a", "b", "c"), presented("a", "cb", "")),
-        (presented("a", "b", ""), presented("a", "b", None)),
-        (presented("a", "x\0y"), presented("a\0x", "y")),
-        (presented("a", "\ud800"), presented("a", "\udc00")),
-    ],
-)
-def test_no_two_presentations_are_remembered_as_one(gate: DeviceGate, one: Presented, other: Presented) -> None:
-    assert gate._digest(one) != gate._digest(other)
-    assert gate._digest(one) == gate._digest(one)
-
-
-def test_sessions_in_memory_are_bounded(
-    gate: DeviceGate, directory: Directory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(gate_module, "SESSIONS", 3)
-    for number in range(10):
-        directory.add(f"d{number}", "foo")
-        gate.authenticate_cached(presented(f"d{number}"))
-    assert len(gate._sessions) == 3
-
-
 # --- refusals are one ----------------------------------------------------------------------------
 
 
@@ -269,13 +238,6 @@ async def refusal_of_detailed(gate: DeviceGate, shown: Presented) -> str:
     with pytest.raises(FreeholdError) as caught:
         await gate.authenticate(shown)
     return caught.value.refusal.code
-
-
-async def test_refusals_in_memory_are_bounded(gate: DeviceGate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate_module, "REJECTIONS", 3)
-    for number in range(10):
-        await refusal_of(gate, presented("nobody", f"{number}", address=f"192.0.2.{number}"))
-    assert len(gate._rejections) == 3
 
 
 # --- changes -------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from freehold.core.clock import now_us
 from freehold.core.database import METADATA, Database
 from freehold.core.errors import NOT_FOUND
 from freehold.core.ids import uuid7
-from freehold.core.settings import Log, Settings
+from freehold.core.settings import Log, Process, Settings
 from freehold.deliver.api import router as events_api
 from freehold.deliver.service import LiveEvents
 from freehold.events.models import Event, encode
@@ -31,6 +31,7 @@ from freehold.identity.http import Door
 from freehold.identity.interfaces import Permission
 from freehold.identity.service import IdentityService
 from freehold.log.sqlite.engine import SqliteLog
+from freehold.process.interfaces import Sandbox
 from freehold.process.pipeline import ApplicationPipeline, Pipeline
 from freehold.process.sandbox.engines import choose
 from freehold.process.service import ProcessorService
@@ -146,8 +147,14 @@ class World:
         return answer
 
 
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
+    """The sandbox of this machine; finding it starts processes, so it is found once."""
+    return choose(Process(), tmp_path_factory.mktemp("hidden"))
+
+
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
+async def world(tmp_path: Path, sandbox: Sandbox) -> AsyncIterator[World]:
     for name in ("keys", "log", "process"):
         (tmp_path / name).mkdir()
     settings = Settings(data=tmp_path)
@@ -160,7 +167,6 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     store = SqliteTelemetry(tmp_path / "telemetry.db")
     telemetry = SqliteTelemetryReader(tmp_path / "telemetry.db")
     live = LiveEvents(log)
-    sandbox = choose(settings.process, tmp_path)
     processors = ProcessorService(
         database=database, bus=bus, sandbox=sandbox, folder=tmp_path / "process", versions_kept=5
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
 VOID = frozenset({"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"})
+FIELDS = frozenset({"input", "select", "textarea"})
 ADDRESSES = ("href", "src", "action", "hx-get", "hx-post")
 
 
@@ -96,13 +97,9 @@ def reachability_faults(page: Page) -> list[str]:
     for element in page.elements:
         attributes = element.attributes
         named = attributes.get("aria-label") or attributes.get("aria-labelledby")
-        if element.tag in {"input", "select", "textarea"} and attributes.get("type") not in {
-            "hidden",
-            "radio",
-            "checkbox",
-        }:
-            if not named and attributes.get("id") not in labelled:
-                found.append(f"<{element.tag} name={attributes.get('name')}> has no label")
+        typed = element.tag in FIELDS and attributes.get("type") not in {"hidden", "radio", "checkbox"}
+        if typed and not named and attributes.get("id") not in labelled:
+            found.append(f"<{element.tag} name={attributes.get('name')}> has no label")
         if element.tag in {"button", "a"} and not (named or element.text.strip()):
             found.append(f"<{element.tag}> says nothing")
         if element.tag == "button" and "type" not in attributes:

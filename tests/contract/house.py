@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A whole platform in one process: registry, gate, intake, log and both device endpoints on real sockets.
 
-Nothing here stands in for anything but `Exchange`, which brings commands to inboxes without a bus between.
-Tests speak to the ports, change things through the registry service, and read the log as a consumer does.
+Nothing here stands in for anything. Tests speak to the ports, change things through the registry service, send
+commands over the bus, and read the log as a consumer does.
 
     async with House(tmp_path, {"mqtt.receive_maximum": 4}) as house:
         await house.add_application("app1")
@@ -22,14 +22,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import msgspec
 from sqlalchemy import insert
 
-from freehold.commands.interfaces import Command, Deliver, Filter
+from freehold.commands.interfaces import Command, Outcome
+from freehold.commands.router import BusRouter
 from freehold.connect.gate import DeviceGate
 from freehold.connect.http.endpoint import HttpEndpoint
 from freehold.connect.intake import LogIntake
 from freehold.connect.mqtt.endpoint import MqttEndpoint
-from freehold.core.bus import REGISTRY_CHANGED, MemoryBus
+from freehold.core.bus import COMMAND_DELIVER, COMMAND_OUTCOME, REGISTRY_CHANGED, MemoryBus
 from freehold.core.clock import now_us
 from freehold.core.database import METADATA, Database
 from freehold.core.datadir import DataDir
@@ -85,10 +87,12 @@ class House:
             self.directory, self.passwords, self.log.route, settings.limits, decoy=self.passwords.dummy()
         )
         self.intake = LogIntake(self.log, settings.instance, settings.limits)
-        self.exchange = Exchange()
-        self.mqtt = MqttEndpoint(settings.mqtt, 0, self.gate, self.intake, self.exchange, self.directory)
-        self.http = HttpEndpoint(settings.http, 0, self.gate, self.intake, self.exchange)
-        self.life = Lifecycle([self.directory, self.passwords, self.log, self.mqtt, self.http], PATIENCE)
+        self.router = BusRouter(self.bus)
+        self.mqtt = MqttEndpoint(settings.mqtt, 0, self.gate, self.intake, self.router, self.directory)
+        self.http = HttpEndpoint(settings.http, 0, self.gate, self.intake, self.router)
+        self.outcomes: list[Outcome] = []
+        self.bus.subscribe(COMMAND_OUTCOME, lambda message: self.outcomes.append(_outcome(message)))
+        self.life = Lifecycle([self.directory, self.passwords, self.log, self.router, self.mqtt, self.http], PATIENCE)
         await self.life.start()
         return self
 
@@ -165,6 +169,19 @@ class House:
     def uid_of_device(self, name: str, application: str = APPLICATION) -> str:
         return str(self.registry.get_device(TENANT, application, name).metadata["uid"])
 
+    # --- commands ----------------------------------------------------------------------------------
+
+    def send(self, command: Command) -> list[str]:
+        """Send a command over the bus; the names of the connected devices that it was sent to, there and then."""
+        before = len(self.outcomes)
+        self.bus.publish(COMMAND_DELIVER, msgspec.msgpack.encode(command))
+        return [outcome.sender for outcome in self.outcomes[before:]]
+
+    @property
+    def inboxes(self) -> int:
+        """Inboxes that endpoints hold open."""
+        return sum(map(len, self.router._inboxes.values()))
+
     # --- log ---------------------------------------------------------------------------------------
 
     async def events(self, at_least: int = 0, application: str = APPLICATION) -> list[Event]:
@@ -226,44 +243,7 @@ def _device(
     return {"metadata": metadata, "spec": sections}
 
 
-class OpenInbox:
-    """An inbox that an endpoint opened at the exchange."""
-
-    def __init__(self, exchange: Exchange, filter: Filter, deliver: Deliver, protocol: str) -> None:
-        self.filter, self.deliver, self.protocol = filter, deliver, protocol
-        self._exchange = exchange
-
-    def close(self) -> None:
-        self._exchange.inboxes.pop(self, None)
-
-    def takes(self, command: Command) -> bool:
-        wanted = self.filter
-        behind = wanted.sender == command.device or wanted.sender in command.gateways
-        mine = command.application == wanted.application and behind
-        return mine and wanted.device in (None, command.device)
-
-
-class Exchange:
-    """`commands.Router` without a bus: `send` offers a command to the inboxes that are open, in turn."""
-
-    def __init__(self) -> None:
-        self.inboxes: dict[OpenInbox, None] = {}
-        self.confirmed: list[tuple[Command, str, str]] = []
-        """What devices acknowledged: (command, sender, protocol)."""
-
-    def open(self, filter: Filter, deliver: Deliver, protocol: str) -> OpenInbox:
-        inbox = OpenInbox(self, filter, deliver, protocol)
-        self.inboxes[inbox] = None
-        return inbox
-
-    def acknowledged(self, command: Command, sender: str, protocol: str) -> None:
-        self.confirmed.append((command, sender, protocol))
-
-    def send(self, command: Command) -> list[bool]:
-        """What each inbox that this command is for said to it."""
-        return [inbox.deliver(command) for inbox in list(self.inboxes) if inbox.takes(command)]
-
-
+_outcome = msgspec.msgpack.Decoder(Outcome).decode
 _ids = itertools.count(1)
 
 

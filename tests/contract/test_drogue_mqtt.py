@@ -294,8 +294,8 @@ async def test_drogue_35_json_that_is_none(platform: House) -> None:
 async def test_drogue_36_inbox(platform: House, version: int, topic_filter: str, gateway: tuple[str, str]) -> None:
     async with paho_client(platform, version, *gateway) as client:
         assert await client.subscribe(topic_filter, 0) == [0]
-        assert platform.exchange.send(command("SET", b"1", device="gw1")) == [True]
-        assert platform.exchange.send(command("SET", b"2", device="dev2", gateways=["gw1"])) == [True]
+        assert platform.send(command("SET", b"1", device="gw1")) == ["gw1"]
+        assert platform.send(command("SET", b"2", device="dev2", gateways=["gw1"])) == ["gw1"]
         messages = [await client.heard("message") for _ in range(2)]
     assert [(message.topic, message.payload) for message in messages] == [
         ("command/inbox//SET", b"1"),
@@ -307,8 +307,8 @@ async def test_drogue_36_inbox(platform: House, version: int, topic_filter: str,
 @both_versions
 async def test_drogue_36_inbox_with_mosquitto_sub(platform: House, version: int) -> None:
     subscriber = await Mosquitto.start("sub", platform, version, *USER, "-t", "command/inbox/#", "-C", "1", "-v")
-    await until(lambda: platform.exchange.inboxes, "the client subscribed")
-    assert platform.exchange.send(command("led/on", b'{"on":true}')) == [True]
+    await until(lambda: platform.inboxes, "the client subscribed")
+    assert platform.send(command("led/on", b'{"on":true}')) == ["device1"]
     ended = await subscriber.end()
     assert ended.status == 0
     assert 'command/inbox//led/on {"on":true}' in ended.output
@@ -319,8 +319,8 @@ async def test_drogue_36_own_inbox_alone(platform: House, version: int, gateway:
     """A-6: `command/inbox//#` is for the device itself, as Drogue's documentation says."""
     async with paho_client(platform, version, *gateway) as client:
         assert await client.subscribe("command/inbox//#") == [0]
-        assert platform.exchange.send(command("SET", device="dev2", gateways=["gw1"])) == [False]
-        assert platform.exchange.send(command("SET", device="gw1")) == [True]
+        assert platform.send(command("SET", device="dev2", gateways=["gw1"])) == []
+        assert platform.send(command("SET", device="gw1")) == ["gw1"]
         assert (await client.heard("message")).topic == "command/inbox//SET"
 
 
@@ -328,7 +328,7 @@ async def test_drogue_36_own_inbox_alone(platform: House, version: int, gateway:
 async def test_drogue_37_inbox_by_name(platform: House, version: int) -> None:
     async with paho_client(platform, version, "device1@app1", "foo") as client:
         assert await client.subscribe("command/inbox/device1/#") == [0]
-        platform.exchange.send(command("SET", b"on"))
+        platform.send(command("SET", b"on"))
         message = await client.heard("message")
     assert (message.topic, message.payload) == ("command/inbox/device1/SET", b"on")
 
@@ -345,7 +345,7 @@ async def test_drogue_38_subscription_identifier(platform: House, furnished: Fur
     async with paho_client(platform, 5, "device1@app1", "foo") as client:
         assert await client.subscribe("command/inbox/#", SubscriptionIdentifier=7) == [0xA1]
         assert (await client.publish("telemetry", b"1"))[0] == 0
-    assert not platform.exchange.inboxes
+    assert not platform.inboxes
 
 
 @both_versions

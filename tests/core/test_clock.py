@@ -8,6 +8,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -22,7 +23,7 @@ times = st.integers(FIRST_US, LAST_US)
 
 def test_stamps_only_grow() -> None:
     stamps = [now_us() for _ in range(200_000)]
-    assert all(before < after for before, after in zip(stamps, stamps[1:], strict=False))
+    assert all(before < after for before, after in pairwise(stamps))
 
 
 def test_stamps_are_the_time() -> None:
@@ -96,7 +97,7 @@ def test_times_of_the_rfc(text: str, time_us: int) -> None:
         *("2026-11-22T02:00:00+01:00:30", "2026-11-22T24:00:00Z", "2026-11-22T23:59:60Z", "2026-13-01T00:00:00Z"),
         *("2026-02-30T00:00:00Z", "2026-11-22T02:00:00+99:99", "0000-01-01T00:00:00Z", "2026-11-22T02:00:00ZZ"),
         *(" 2026-11-22T02:00:00Z", "2026-11-22T02:00:00Z\n", "2026-11-22_02:00:00Z", "+2026-11-22T02:00:00Z"),
-        *("२०२६-११-२२T०२:००:००Z", "2026-11-22T02:00:00\ud800", "2026-11-22T02:00:00Z\0"),
+        *("\u0662\u0660\u0662\u0666-11-22T02:00:00Z", "2026-11-22T02:00:00\ud800", "2026-11-22T02:00:00Z\0"),
     ],
 )
 def test_anything_else_is_refused(text: str) -> None:

@@ -49,13 +49,13 @@ def _lifecycle(*parts: Part, drain_seconds: float = HANG) -> Lifecycle:
 async def test_start_in_order_drain_and_stop_in_reverse() -> None:
     notes: list[str] = []
     life = _lifecycle(Part("a", notes), Part("b", notes), Part("c", notes))
-    assert not life.ready
+    ready = [life.ready]
     await life.start()
-    assert life.ready
+    ready.append(life.ready)
     assert notes == ["start a", "start b", "start c"]
     notes.clear()
     await life.stop()
-    assert not life.ready
+    assert [*ready, life.ready] == [False, True, False]
     # All drain before any stops: what is behind must still be there for what flows out.
     assert notes == ["drain c", "drain b", "drain a", "stop c", "stop b", "stop a"]
 

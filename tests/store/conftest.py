@@ -11,7 +11,11 @@ import pytest
 from tests.store.engines import ENGINES, Engine
 
 pytest.register_assert_rewrite(
-    "tests.store.contract_keep", "tests.store.contract_read", "tests.store.contract_write", "tests.store.telemetry"
+    "tests.store.contract_keep",
+    "tests.store.contract_read",
+    "tests.store.contract_write",
+    "tests.store.numbered",
+    "tests.store.telemetry",
 )
 
 from tests.store.telemetry import Both, Telemetry  # noqa: E402 - after its asserts are to be rewritten

@@ -205,6 +205,12 @@ async def test_dead_letters_in_pages(client: httpx.AsyncClient, both: Both) -> N
     second = (await client.get("/api/v1/apps/shop/dead-letters", params={"limit": 3, "before": first["next"]})).json()
     assert [found["reason"] for found in second["deadLetters"]] == ["reason 1", "reason 0"]
     assert second["next"] is None
+    await both.write(dead_letters=[letter(9)])  # its event is no event
+    third = (await client.get("/api/v1/apps/shop/dead-letters")).json()["deadLetters"]
+    assert [(found["reason"], found["event"] is None) for found in third][:2] == [
+        ("reason 9", True),
+        ("reason 4", False),
+    ]
     answer = await client.get("/api/v1/apps/shop/dead-letters", params={"before": "x"})
     assert (answer.status_code, answer.json()["code"]) == (400, "telemetry.query.invalid")
 

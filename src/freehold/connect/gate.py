@@ -10,16 +10,15 @@ ever costs nothing and does not use up what its address may get wrong.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable, Iterable
-from hashlib import blake2b
 
 import structlog
 
 from freehold.connect.credentials import verifiers
 from freehold.connect.interfaces import Presented, Session
 from freehold.connect.limits import FailureLimits, Seldom
+from freehold.connect.memory import SignInMemory
 from freehold.core.errors import (
     ACCESS_REVOKED,
     AUTHENTICATION_UNAVAILABLE,
@@ -36,9 +35,6 @@ from freehold.registry.interfaces import DeviceSnapshot, Directory, Passwords
 
 _log = structlog.get_logger(__name__)
 
-SESSIONS = 16_384
-REJECTIONS = 8192
-REJECTION_SECONDS = 60.0
 WAITING = 512
 """Sign-ins that may wait for a slow check of a secret, for each that runs at the same time; more are asked to
 come back. At 30 to 50 ms a check, more would outlast the endpoints' timeouts, and be checked for nobody."""
@@ -65,16 +61,12 @@ class DeviceGate:
         self._passwords = passwords
         self._route = route
         self._decoy = decoy
-        self._clock = clock
+        self._memory = SignInMemory(clock)
         self._limits = FailureLimits(limits.auth_failures_per_minute, clock=clock)
         self._seldom = Seldom(clock=clock)
         self._checks = asyncio.Semaphore(limits.password_checks)
         self._most_waiting = WAITING * limits.password_checks
         self._waiting = 0
-        self._key = os.urandom(32)
-        self._sessions: dict[bytes, Session] = {}
-        self._rejections: dict[bytes, tuple[int, float]] = {}
-        self._generation = 0
         self.opened = self.rejected = self.limited = self.unavailable = 0
         directory.on_change(self._changed)
 
@@ -88,25 +80,23 @@ class DeviceGate:
     # --- who is this -----------------------------------------------------------------------------
 
     def authenticate_cached(self, presented: Presented) -> Session | None:
-        return self._known(self._digest(presented), presented)
+        return self._known(self._memory.digest(presented), presented)
 
     async def authenticate(self, presented: Presented) -> Session:
-        digest = self._digest(presented)
+        digest = self._memory.digest(presented)
         session = self._known(digest, presented)
         if session is not None:
             return session
-        generation = self._generation
-        if self._rejections.get(digest, (-1, 0.0)) > (generation, self._clock()):
+        if self._memory.was_rejected(digest):
             raise self._rejected_again(presented)
         if not self._limits.may_try(presented.address):
             raise self._limited(presented)
+        generation = self._memory.generation
         device, good = await self._check(presented, limited=True)
         if device is not None and good:
             return self._open(digest, device, presented)
         self._limits.guessed(presented.address)
-        if len(self._rejections) >= REJECTIONS:
-            del self._rejections[next(iter(self._rejections))]
-        self._rejections[digest] = generation, self._clock() + REJECTION_SECONDS
+        self._memory.reject(digest, generation)
         self.rejected += 1
         _log.info("device refused", reason=_reason(device), **_who(presented))
         raise CREDENTIALS_REJECTED.error()
@@ -115,7 +105,7 @@ class DeviceGate:
         if session.fresh:
             return session
         presented = session.presented
-        digest = self._digest(presented)
+        digest = self._memory.digest(presented)
         known = self._known(digest, presented)
         if known is None:
             device, good = await self._check(presented, limited=False)
@@ -128,11 +118,9 @@ class DeviceGate:
         return known
 
     def _known(self, digest: bytes, presented: Presented) -> Session | None:
-        session = self._sessions.get(digest)
+        session = self._memory.session(digest)
         if session is not None:
-            if session.fresh:
-                return session
-            del self._sessions[digest]
+            return session
         device = self._directory.cached_device(presented.application, presented.key)
         if device is not None and _enabled(device) and self._matches_cached(device, presented):
             return self._open(digest, device, presented)
@@ -142,9 +130,7 @@ class DeviceGate:
         application = device.application
         route = self._route(application.uid, partition_key(application.name, device.name))
         session = Session(device, presented, route)
-        if len(self._sessions) >= SESSIONS:
-            del self._sessions[next(iter(self._sessions))]
-        self._sessions[digest] = session
+        self._memory.keep(digest, session)
         self.opened += 1
         return session
 
@@ -205,18 +191,8 @@ class DeviceGate:
             _log.warning("address limited after failed sign-ins", **_who(presented))
         return TOO_MANY_ATTEMPTS.error()
 
-    def _digest(self, presented: Presented) -> bytes:
-        """Key under which what was presented is remembered, instead of the secret itself."""
-        username = presented.username
-        parts = (presented.application, presented.key, username or "", presented.password)
-        # The lengths make it injective: no two different presentations give one text.
-        sizes = f"{len(parts[0])} {len(parts[1])} {-1 if username is None else len(username)} "
-        text = (sizes + "".join(parts)).encode("utf-8", "surrogatepass")
-        return blake2b(text, key=self._key, digest_size=16).digest()
-
     def _changed(self, application: str, device: str | None) -> None:
-        # Sessions carry snapshots, which know when they are stale; refusals know it by this number.
-        self._generation += 1
+        self._memory.generation += 1
 
     # --- for whom may it speak -------------------------------------------------------------------
     # No cache of our own: the directory is one, it remembers absence, and it drops what changed at once.

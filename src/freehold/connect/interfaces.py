@@ -82,9 +82,16 @@ class Intake(Protocol):
         payload: bytes,
         dataschema: str | None = None,
     ) -> Event:
-        """Normalise (contract drogue.md 2.1, 2.3). Raises `event.payload.not-json`, `event.channel.invalid`."""
+        """Normalise (contract drogue.md 2.1, 2.3).
+
+        Raises `event.payload.not-json`, `event.channel.invalid`, `event.attribute.invalid`.
+        """
         ...
 
     def submit(self, routes: Sequence[Route], events: Sequence[Event]) -> asyncio.Future[None]:
-        """Resolves when durable. Raises `platform.overloaded` or `quota.exceeded` at once, fails with `log.unavailable`."""
+        """Resolves when durable, in the order of submission; takes all of the events or none.
+
+        Raises `platform.overloaded`, `quota.exceeded` or `platform.stopping` at once; the future fails with
+        `log.unavailable`.
+        """
         ...

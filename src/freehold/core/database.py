@@ -29,7 +29,8 @@ class Database:
     """One engine with explicit transactions. Several processes may hold one on the same file."""
 
     def __init__(self, url: str | URL) -> None:
-        self.engine: Engine = create_engine(url)
+        # An error that nobody catches is logged with its statement: the values of it are nobody's business.
+        self.engine: Engine = create_engine(url, hide_parameters=True)
         if self.engine.dialect.name == "sqlite":
             event.listen(self.engine, "connect", _set_up_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)

@@ -18,7 +18,7 @@ import structlog
 LONGEST = 500
 LONGEST_TRACE = 20_000
 MOST_ITEMS = 50
-MOST_DEPTH = 3
+MOST_DEPTH = 4
 
 
 def harmless(value: object, depth: int = MOST_DEPTH) -> object:

@@ -35,7 +35,7 @@ _SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%'
 _encode = msgspec.json.Encoder().encode
 
 
-class CloudEventInvalid(ValueError):  # noqa: N818 - named like the other refusals
+class CloudEventInvalid(ValueError):
     """What was read is no CloudEvent 1.0, or lacks what an Event needs; says which attribute."""
 
 

@@ -121,19 +121,23 @@ class Environments:
                 _kill_group(process.pid)
             watching.cancel()
             await process.wait()
-        if watching.done() and not watching.cancelled() and watching.result():
-            raise PACKAGE_INVALID.error(f"{_all(requirements)}: {watching.result()}")
+        if not await self._fits(build):
+            most = f"{self._size // 1_048_576} MB or {FILES} files"
+            raise PACKAGE_INVALID.error(f"{_all(requirements)}: more than {most}")
         if code != 0:
             raise PACKAGE_INVALID.error(explain(lines, requirements))
 
-    async def _watch(self, build: Path, pid: int) -> str:
-        """End pip when its files become too many or too large; returns what was too much."""
+    async def _watch(self, build: Path, pid: int) -> None:
+        """End pip when its files become too many or too large."""
         while True:
-            size, files = await asyncio.to_thread(_measure, build)
-            if size > self._size or files > FILES:
+            if not await self._fits(build):
                 _kill_group(pid)
-                return f"more than {self._size // 1_048_576} MB or {FILES} files"
+                return
             await asyncio.sleep(LOOK)
+
+    async def _fits(self, build: Path) -> bool:
+        size, files = await asyncio.to_thread(_measure, build)
+        return size <= self._size and files <= FILES
 
     def remove_unused(self, application: str, used: Collection[Sequence[str]]) -> None:
         """Delete what no version needs: environments of test runs but the newest, unfinished builds. Blocks."""

@@ -19,7 +19,7 @@ LONGEST = 200
 
 _PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 _PACKAGE = re.compile(
-    rf"(?P<name>{_PART})(?:\[(?P<extras>{_PART}(?:,{_PART})*)\])?(?:==(?P<version>[A-Za-z0-9][A-Za-z0-9.!+_-]*))?",
+    rf"(?P<name>{_PART})(?:\[(?P<extras>{_PART}(?:,{_PART})*)\])?(?: *== *(?P<version>[A-Za-z0-9][A-Za-z0-9.!+_-]*))?",
     re.ASCII,
 )
 _RUNS = re.compile(r"[-_.]+")
@@ -38,7 +38,7 @@ def normalise(packages: Sequence[str]) -> tuple[str, ...]:
 
 
 def _read(package: str) -> tuple[str, str]:
-    match = _PACKAGE.fullmatch(_SPACES.sub("", package)) if len(package) <= LONGEST else None
+    match = _PACKAGE.fullmatch(package.strip(" ")) if len(package) <= LONGEST else None
     if match is None:
         shown = package[:60].encode("unicode_escape", "surrogatepass").decode()
         raise PACKAGE_INVALID.error(f"{shown!r} is no package: write `name` or `name==1.2.3`")
@@ -46,9 +46,6 @@ def _read(package: str) -> tuple[str, str]:
     extras = sorted({canonical(extra) for extra in (match["extras"] or "").split(",") if extra})
     version = f"=={match['version']}" if match["version"] else ""
     return name, name + (f"[{','.join(extras)}]" if extras else "") + version
-
-
-_SPACES = re.compile(r" +")
 
 
 def canonical(name: str) -> str:

@@ -27,7 +27,7 @@ def build_endpoint(settings: Settings, bus: Bus) -> Role:
     directory = CachedDirectory(database, bus)
     verifiers = Verifiers(vault)
     passwords = PasswordPool(verifiers, vault, settings.limits.password_checks)
-    gate = DeviceGate(directory, passwords, log.route, settings.limits, decoy=verifiers.unmatchable)
+    gate = DeviceGate(directory, passwords, log.route, settings.limits, decoy=passwords.dummy())
     intake = LogIntake(log, settings.instance, settings.limits)
     router = BusRouter(bus)
 

@@ -55,8 +55,8 @@ def router(*, reader: TelemetryReader, resolve: Resolve) -> APIRouter:
 
         Answers JSON, `text/csv` or `application/vnd.apache.arrow.stream`.
         """
-        media = choose_format(accept, format)
         application = await resolve(request, app, Permission.APP_READ)
+        media = choose_format(accept, format)
         if aggregate is not None and every is None:
             raise QUERY_INVALID.error("`aggregate` needs `every`, the length of a bucket")
         now = now_us()
@@ -158,5 +158,13 @@ def _letter(letter: DeadLetter) -> dict[str, Any]:
         "reason": letter.reason,
         "detail": letter.detail,
         "processorVersion": letter.processor_version,
-        "event": msgspec.Raw(to_structured(decode(letter.event))),
+        "event": _event(letter.event),
     }
+
+
+def _event(kept: bytes) -> msgspec.Raw | None:
+    """The CloudEvent; None for one that this version cannot read, which must not hide the others."""
+    try:
+        return msgspec.Raw(to_structured(decode(kept)))
+    except msgspec.DecodeError:
+        return None

@@ -174,7 +174,10 @@ class TelemetryWriter(Protocol):
         ...
 
     async def positions(self, topic: str) -> dict[int, int]:
-        """Partition → next offset to read, as the last durable batch left it; {} for a topic never seen."""
+        """Partition → next offset to read, as the last durable batch left it; {} for a topic never seen.
+
+        Raises `store.unavailable`.
+        """
         ...
 
     async def applications(self) -> list[str]:

@@ -243,6 +243,21 @@ async def test_other_methods(world: World, method: str, target: str, allow: str)
     assert (await peer.ask(request())).status == 202
 
 
+async def test_heads_that_alternate_on_one_connection_keep_their_own_identity(world: World) -> None:
+    peer = await world.peer()
+    heads = [
+        request(user="gw1@app1", target="/v1/x?as=dev2"),
+        request(),
+        request(user="gw1@app1", target="/v1/own"),
+        request(password="wrong"),
+    ]
+    for _ in range(3):
+        answers = [await peer.ask(raw) for raw in heads]
+        assert [answer.status for answer in answers] == [202, 202, 202, 403]
+    sent = [(event.device, event.sender, event.subject) for event in world.log.events]
+    assert sent == [("dev2", "gw1", "x"), ("device1", "device1", "telemetry"), ("gw1", "gw1", "own")] * 3
+
+
 # --- load and failures ---------------------------------------------------------------------------
 
 
@@ -272,6 +287,15 @@ async def test_an_event_that_could_not_be_made_durable_is_500(world: World, fail
     assert b"disk" not in answer.body
     world.log.failure = None
     assert (await peer.ask(request())).status == 202
+
+
+async def test_a_submission_that_is_cancelled_is_500(world: World) -> None:
+    world.log.hold = True
+    peer = await world.peer()
+    await peer.send(request())
+    await until(lambda: world.log.events)
+    world.log.cancel()
+    assert (await peer.answer()).status == 500
 
 
 async def test_a_registry_that_fails_is_503(world: World) -> None:

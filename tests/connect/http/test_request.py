@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from freehold.connect.http.head import Request
 from freehold.connect.http.request import (
     FRAMING,
     HEAD_BYTES,
     HEADERS,
     KNOWN_BYTES,
     KNOWN_HEADS,
-    Request,
     RequestReader,
 )
 

@@ -160,3 +160,9 @@ def test_drogue_22_a_command_has_its_name_in_a_header_and_no_type() -> None:
 
 def test_command_names_may_be_any_text() -> None:
     assert b"\r\ncommand: gr\xc3\xbcn/a\r\n" in responses.command("grün/a", b"", close=False, http10=False)
+
+
+def test_a_command_name_never_makes_a_second_header() -> None:
+    _, headers, _ = read(responses.command("a\r\nX-Forged: 1", b"", close=False, http10=False))
+    assert headers["command"] == "a%0D%0AX-Forged%3A%201"
+    assert "x-forged" not in headers

@@ -7,7 +7,7 @@ import asyncio
 
 import pytest
 
-from freehold.connect.http import connection as connection_module
+from freehold.connect.http import watch
 from tests.connect.http.conftest import Serve, until
 from tests.connect.http.peer import request
 
@@ -78,7 +78,7 @@ async def test_a_request_that_is_ours_to_finish_has_no_timeout(serve: Serve) -> 
 async def test_a_client_that_does_not_read_its_refusal_is_cut_off(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection_module, "LINGER_SECONDS", 0.2)
+    monkeypatch.setattr(watch, "LINGER_SECONDS", 0.2)
     world = await serve(header_timeout_seconds=0.4)
     peer = await world.peer()
     await peer.send(b"rubbish\r\n\r\n")

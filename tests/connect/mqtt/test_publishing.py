@@ -9,13 +9,25 @@ from typing import Any
 
 import pytest
 
-from freehold.connect.mqtt.codec import Disconnect, Packet, Properties, Puback, ReasonCode, encode
+from freehold.connect.mqtt.codec import (
+    Disconnect,
+    Packet,
+    Properties,
+    Puback,
+    Publish,
+    ReasonCode,
+    Suback,
+    Subscribe,
+    Subscription,
+    encode,
+)
 from tests.connect.mqtt.conftest import OpenHouse
 from tests.connect.mqtt.disk import Disk
 from tests.connect.mqtt.wire import Wire, connected, telemetry, until
 from tests.contract.house import House
 
 both_versions = pytest.mark.parametrize("version", [4, 5], ids=["v311", "v5"])
+SMALL = Properties(maximum_packet_size=36)
 NOT_JSON = Properties(content_type="application/json")
 
 
@@ -64,13 +76,8 @@ async def test_a_refusal_does_not_overtake_what_waits_for_the_disk(house: House,
             await until(lambda: disk.waiting, "the first waits for the disk")
             wire.send(telemetry(2, topic="a/b/c"))
             wire.send(telemetry(3))
-            assert await wire_heard_nothing(wire)
+            assert await wire.silent()  # a ping need not wait, the answers do
         assert codes(await wire.receive_many(3)) == [(1, 0), (2, 0x90), (3, 0)]
-
-
-async def wire_heard_nothing(wire: Wire) -> bool:
-    """Whether PINGRESP overtakes: the pings of MQTT need not wait, the PUBACKs did."""
-    return await wire.silent()
 
 
 async def test_an_overload_does_not_overtake_what_waits_for_the_disk(
@@ -192,13 +199,21 @@ async def test_reason_strings_are_left_out_where_they_are_not_wanted(house: Hous
 
 async def test_answers_fit_what_the_client_takes(house: House, secrets: Mapping[str, str]) -> None:
     """[MQTT-3.1.2-24], [MQTT-3.4.2-2]: no packet larger than the client's maximum; the words go first."""
-    small = Properties(maximum_packet_size=20)
+    async with connected(house, "device1", secrets["device1"], client_id="x", properties=SMALL) as wire:
+        wire.send(telemetry(1, topic="a/b/c"), telemetry(2, topic="telemetry/nobody"))
+        assert codes(await wire.receive_many(2)) == [(1, 0x90), (2, 0x87)]
+        wire.send(Subscribe(3, (Subscription("no/inbox"),)))
+        assert await wire.receive() == Suback(3, (ReasonCode.UNSPECIFIED_ERROR,))
+        wire.send_bytes(b"\x00\x00")
+        assert await wire.rest() == [Disconnect(ReasonCode.MALFORMED_PACKET)]
+
+
+async def test_a_welcome_that_the_client_does_not_take_is_not_sent(house: House, secrets: Mapping[str, str]) -> None:
     wire = await Wire.open(house.mqtt.port)
-    wire.send(wire.connect_packet("device1@app1", secrets["device1"], properties=small))
-    wire.send(telemetry(1, topic="a/b/c"), telemetry(2, topic="telemetry/nobody"))
-    answers = codes((await wire.receive_many(3))[1:])
-    assert answers == [(1, 0x90), (2, 0x87)]
-    await wire.close()
+    smaller = Properties(maximum_packet_size=10)
+    wire.send(wire.connect_packet("device1@app1", secrets["device1"], properties=smaller))
+    assert await wire.rest() == []
+    assert house.mqtt.connected_devices == 0
 
 
 # --- what the protocol forbids ---------------------------------------------------------------------
@@ -208,7 +223,7 @@ async def test_answers_fit_what_the_client_takes(house: House, secrets: Mapping[
 @pytest.mark.parametrize("topic", ["telemetry", "never/heard"])
 async def test_quality_2(house: House, secrets: Mapping[str, str], version: int, topic: str) -> None:
     async with connected(house, "device1", secrets["device1"], version) as wire:
-        wire.send(telemetry(1), telemetry(2, b"2", topic).__class__(topic, b"2", 2, packet_id=2), telemetry(3))
+        wire.send(telemetry(1), Publish(topic, b"2", 2, packet_id=2), telemetry(3))
         answers = await wire.rest()
     assert codes(answers[:1]) == [(1, 0)]
     assert_disconnect(answers[1:], version, ReasonCode.QOS_NOT_SUPPORTED)
@@ -240,7 +255,7 @@ async def test_subscription_identifier_from_a_client(house: House, secrets: Mapp
     [
         (b"\x36\x06\x00\x01t\x00\x01x", 0x81),  # QoS 3
         (b"\x38\x04\x00\x01tx", 0x81),  # DUP with QoS 0
-        (b"\x32\x06\x00\x01t\x00\x00x", 0x81),  # packet identifier 0
+        (b"\x32\x06\x00\x01t\x00\x00x", 0x82),  # packet identifier 0
         (b"\x30\x04\x00\x09tx", 0x81),  # topic longer than the packet
         (b"\x30\x04\x00\x01\x00x", 0x81),  # NUL in the topic
         (b"\x30\x06\x00\x03\xed\xa0\x80x", 0x81),  # a lone surrogate
@@ -318,6 +333,14 @@ async def test_before_connect_little_is_kept_whatever_devices_may_send(open_hous
     wire = await Wire.open(house.mqtt.port)
     wire.send_bytes(b"\x10" + bytes((0x80, 0x80, 0x08)) + b"\x00\x04MQTT\x05\x02")  # 128 KiB
     assert await wire.rest() == []
+
+
+async def test_a_large_message_right_behind_connect(open_house: OpenHouse, secrets: Mapping[str, str]) -> None:
+    house = await open_house({"mqtt.max_packet_bytes": 1 << 20})
+    wire = await Wire.open(house.mqtt.port)
+    wire.send(wire.connect_packet("device1@app1", secrets["device1"]), telemetry(1, b"x" * 200_000))
+    assert codes((await wire.receive_many(2))[1:]) == [(1, 0)]
+    await wire.close()
 
 
 @both_versions

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One device's TCP connection: requests in, answers out in the same order, nothing unbounded.
 
-Timeouts cost the hot path nothing: once a second the endpoint looks at every connection (`look`), and one
-that shows the same state for too long is ended. Requests that were read but not begun are at most those of
-one slice of input; past that the socket is not read.
+Requests that were read but not begun are at most those of one slice of input; past that the socket is not read.
+Timeouts are kept by `look`, once a second.
 """
 
 from __future__ import annotations
@@ -13,10 +12,12 @@ from collections import deque
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, cast
 
-from freehold.connect.http.exchange import Exchange, Identity
-from freehold.connect.http.request import Request, RequestReader, failed
+from freehold.connect.http.exchange import Exchange
+from freehold.connect.http.head import Request, failed
+from freehold.connect.http.request import RequestReader
 from freehold.connect.http.services import Services
 from freehold.connect.http.wait import CommandWait
+from freehold.connect.http.watch import State, Watch
 from freehold.core.errors import OVERLOADED, REQUEST_TIMEOUT, FreeholdError
 
 if TYPE_CHECKING:
@@ -28,10 +29,6 @@ SLICE = 8192
 """Input that is parsed at once; bounds how many requests one read can add."""
 HELD_BYTES = 67_108_864
 """Memory for unfinished bodies of all connections. Messages that arrive in one piece need none of it."""
-LINGER_SECONDS = 2.0
-"""Time that a refused client has to read why, before its further input resets the connection."""
-
-_IDLE, _READING, _WORKING, _STUCK, _LINGERING = range(5)
 
 
 class HttpConnection(asyncio.Protocol):
@@ -48,16 +45,14 @@ class HttpConnection(asyncio.Protocol):
         "_lingering",
         "_queue",
         "_reader",
-        "_seen",
-        "_seen_at",
         "_stuck",
         "_task",
         "_transport",
         "_unfed",
         "_wait",
+        "_watch",
         "address",
         "gone",
-        "identity",
         "services",
     )
 
@@ -72,12 +67,10 @@ class HttpConnection(asyncio.Protocol):
         self._blocker: Exchange | None = None
         self._task: asyncio.Task[None] | None = None
         self._wait: CommandWait | None = None
-        self.identity: Identity | None = None
         self._unfed = b""
         self._held = 0
         self._eof = self._failed = self._stuck = self._lingering = self._advancing = False
-        self._seen = (-1, -1)
-        self._seen_at = 0.0
+        self._watch = Watch()
 
     # --- the socket ------------------------------------------------------------------------------
 
@@ -260,38 +253,25 @@ class HttpConnection(asyncio.Protocol):
         """End what takes too long; let a wait see changes in the registry."""
         if self._wait is not None:
             self._wait.renew_if_stale()
-        state = (self._state(), self._reader.begun)
-        if state != self._seen:
-            self._seen, self._seen_at = state, now
+        state = self._state()
+        if not self._watch.too_long(state, self._reader.begun, now, self.services.settings):
             return
-        if now - self._seen_at < self._patience(*state):
-            return
-        if state[0] == _READING:
+        if state is State.READING:
             self._endpoint.timed_out += 1
             self._fail(REQUEST_TIMEOUT.error())
-        elif state[0] == _IDLE:
+        elif state is State.IDLE:
             self._transport.close()
         else:
             self._transport.abort()
 
-    def _state(self) -> int:
+    def _state(self) -> State:
         if self._lingering:
-            return _LINGERING
+            return State.LINGERING
         if self._stuck:
-            return _STUCK
+            return State.STUCK
         if self._busy():
-            return _WORKING
-        return _READING if self._reader.busy else _IDLE
-
-    def _patience(self, state: int, begun: int) -> float:
-        settings = self.services.settings
-        if state == _WORKING:
-            return float("inf")  # ours to finish: every wait of ours has its own bound
-        if state == _LINGERING:
-            return LINGER_SECONDS
-        if state == _READING or begun == 0:
-            return settings.header_timeout_seconds
-        return settings.idle_timeout_seconds
+            return State.WORKING
+        return State.READING if self._reader.busy else State.IDLE
 
     def drain(self) -> None:
         """Finish what was begun, take nothing more."""

@@ -15,7 +15,7 @@ import structlog
 
 from freehold.connect.credentials import present
 from freehold.connect.http import responses
-from freehold.connect.http.request import Head
+from freehold.connect.http.head import Head
 from freehold.connect.http.target import Target
 from freehold.connect.http.wait import CommandWait
 from freehold.connect.interfaces import Presented, Session
@@ -29,12 +29,11 @@ _log = structlog.get_logger(__name__)
 
 
 class Identity:
-    """Who sent the last request of a connection: the same head means the same again, while it is fresh."""
+    """Whose a head is, and what it asks for: the same head means the same again, while the session is fresh."""
 
-    __slots__ = ("head", "session", "target")
+    __slots__ = ("session", "target")
 
-    def __init__(self, head: Head, target: Target, session: Session) -> None:
-        self.head = head
+    def __init__(self, target: Target, session: Session) -> None:
         self.target = target
         self.session = session
 
@@ -55,8 +54,8 @@ class Exchange:
         """Go as far as memory allows: to the log's queue, to an answer, or into a task that holds the queue."""
         head, connection = self._head, self._connection
         try:
-            identity = connection.identity
-            if identity is not None and identity.head is head and identity.session.fresh:
+            identity = head.identity
+            if isinstance(identity, Identity) and identity.session.fresh:
                 self._target = identity.target
                 self._identified(identity.session)
                 return
@@ -90,13 +89,13 @@ class Exchange:
         if session is None:
             connection.hold(self, self._authenticate_slowly(presented))
             return
-        connection.identity = Identity(self._head, target, session)
+        self._head.identity = Identity(target, session)
         self._identified(session)
 
     async def _authenticate_slowly(self, presented: Presented) -> None:
         try:
             session = await self._connection.services.gate.authenticate(presented)
-            self._connection.identity = Identity(self._head, self._target, session)
+            self._head.identity = Identity(self._target, session)
             await self._find_device(session)
         except FreeholdError as refusal:
             self._refuse(refusal)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
+from freehold.connect.http.head import Head, Request, failed
 from freehold.core.errors import (
     HEADERS_TOO_LARGE,
     PAYLOAD_TOO_LARGE,
@@ -31,53 +32,34 @@ KNOWN_BYTES = 1024
 """Longest head that is remembered."""
 
 
-class Head:
-    """All of a request but its body. Or, in its place, `interim` (the peer waits for `100 Continue`) or a
-    `failure`.
-
-    Header values are as they came, None when absent. `length` is the body's by `Content-Length`. `http10` is
-    True for a client of that version that asked to keep the connection.
-    """
-
-    __slots__ = (
-        "authorization",
-        "content_type",
-        "failure",
-        "http10",
-        "interim",
-        "keep_alive",
-        "length",
-        "method",
-        "target",
-    )
-
-    def __init__(self, *, interim: bool = False, failure: FreeholdError | None = None) -> None:
-        self.method = b""
-        self.target = b""
-        self.authorization: str | None = None
-        self.content_type: str | None = None
-        self.length = 0
-        self.keep_alive = interim
-        self.http10 = False
-        self.interim = interim
-        self.failure = failure
-
-
-Request = tuple[Head, bytes]
-"""Head and body."""
-
-
-def failed(error: FreeholdError) -> Request:
-    """What stands in for a request that cannot be read."""
-    return Head(failure=error), b""
-
-
 class RequestReader:
     """Reads the requests of one connection. `max_body` is in bytes.
 
     `busy` is True from a request's first byte to its last, `begun` counts requests that began, `held` is
     how many bytes of an unfinished body are in memory.
     """
+
+    __slots__ = (
+        "_chunks",
+        "_complete",
+        "_connection",
+        "_expects",
+        "_failure",
+        "_framing",
+        "_head",
+        "_head_bytes",
+        "_headers",
+        "_in_head",
+        "_known",
+        "_max_body",
+        "_parser",
+        "_plain",
+        "_unfinished",
+        "_upgrade",
+        "begun",
+        "busy",
+        "held",
+    )
 
     def __init__(self, max_body: int) -> None:
         self._max_body = max_body

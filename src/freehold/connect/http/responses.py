@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from email.utils import formatdate
 from http import HTTPStatus
+from urllib.parse import quote
 
 from freehold.core.errors import (
     ACCESS_REVOKED,
@@ -67,7 +68,9 @@ def render(
 
 def command(name: str, payload: bytes, *, close: bool, http10: bool) -> bytes:
     """200 with a command for the device; the contract gives it no content type."""
-    return render(200, payload, [("command", name)], close=close, http10=http10)
+    # Whoever sends commands checks their names; a header must stay one whoever that will be.
+    safe = name if name.isprintable() else quote(name, safe="")
+    return render(200, payload, [("command", safe)], close=close, http10=http10)
 
 
 def refused(error: FreeholdError, *, close: bool, http10: bool, head: bool = False) -> bytes:

@@ -8,12 +8,15 @@ arrives after that.
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import os
 import resource
 import signal
 
 PR_SET_PDEATHSIG = 1
+THREAD_STACK = 1_048_576
+"""Stack of a thread that the script starts; the usual 8 MB count against its memory whether used or not."""
 
 
 def limit(memory_bytes: int, file_bytes: int, processes: int | None) -> None:
@@ -32,6 +35,7 @@ def limit(memory_bytes: int, file_bytes: int, processes: int | None) -> None:
         hard = resource.getrlimit(which)[1]
         most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(which, (most, most))
+    _thread.stack_size(THREAD_STACK)
 
 
 def drop_to(uid: int) -> None:

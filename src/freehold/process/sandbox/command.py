@@ -38,6 +38,8 @@ ENVIRONMENT = {
     "HOME": "/tmp",
     "LANG": "C.UTF-8",
     "TZ": "UTC",
+    # Each thread would get 64 MB of address space of its own to allocate from, and RLIMIT_AS counts it.
+    "MALLOC_ARENA_MAX": "1",
     # One processor, one thread, unless it asks: these libraries start one per core and map memory for each.
     "MKL_NUM_THREADS": "1",
     "NUMEXPR_NUM_THREADS": "1",

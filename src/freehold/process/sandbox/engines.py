@@ -74,7 +74,7 @@ class Bubblewrap:
         try:
             passed = () if rules_descriptor is None else (rules_descriptor,)
             process = await launch(line, command.ENVIRONMENT, passed=passed, seconds=self._limits.start_seconds)
-        except (NotStarted, TimeoutError) as cause:
+        except NotStarted as cause:
             raise SANDBOX_UNAVAILABLE.error(f"the sandbox did not start: {cause}") from cause
         finally:
             if rules_descriptor is not None:
@@ -121,7 +121,7 @@ class Unsandboxed:
 
         try:
             return await launch(line, command.ENVIRONMENT, seconds=self._limits.start_seconds)
-        except (NotStarted, TimeoutError) as cause:
+        except NotStarted as cause:
             raise SANDBOX_UNAVAILABLE.error(f"the worker did not start: {cause}") from cause
 
 

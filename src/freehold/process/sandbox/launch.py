@@ -129,8 +129,11 @@ async def launch(
         finally:
             theirs.close()
             os.close(output_end)
-        async with asyncio.timeout(seconds):
-            pid, uid, gid = await _hello(ours)
+        try:
+            async with asyncio.timeout(seconds):
+                pid, uid, gid = await _hello(ours)
+        except TimeoutError:
+            raise EOFError(f"it said nothing for {seconds:g} s") from None
         pidfd = os.pidfd_open(pid)
         try:
             reader, writer = await asyncio.open_unix_connection(sock=ours, limit=BUFFERED)

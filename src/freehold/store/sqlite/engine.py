@@ -67,8 +67,6 @@ class SqliteTelemetry:
     async def start(self) -> None:
         """Raises `DATA_DIRECTORY` for a file of a newer format, `store.unavailable`."""
         await asyncio.to_thread(self._writer.open)
-        for application in await self._run(retention.purging):
-            await self._purge(application)  # a crash came between
         self._upkeep = asyncio.create_task(self._see_to_upkeep())
 
     async def drain(self) -> None:
@@ -150,6 +148,11 @@ class SqliteTelemetry:
             pass
         await self._run(retention.end_purge, application)
 
+    async def _finish_purges(self) -> None:
+        """Those that a crash interrupted."""
+        for application in await self._run(retention.purging):
+            await self.purge(application)
+
     async def _give_back(self) -> None:
         while await self._run(retention.give_back):
             pass
@@ -182,12 +185,15 @@ class SqliteTelemetry:
             self._reading = None
 
     async def _see_to_upkeep(self) -> None:
-        complained = ""
+        complained, purged = "", False
         while True:
             await asyncio.sleep(UPKEEP_SECONDS)
             try:
                 if self._writer.problem is not None:
                     await self._run(_probe)
+                if not purged:
+                    await self._finish_purges()
+                    purged = True
                 await self.roll_up()
                 complained = ""
             except FreeholdError:

@@ -155,7 +155,8 @@ class SqliteTelemetryReader:
         return found
 
     def _drop(self) -> None:
-        found = self._connection()
+        """The next question opens the file anew."""
+        found: apsw.Connection | None = getattr(self._local, "connection", None)
         if found is not None:
             self._local.connection = None
             self._connections.remove(found)

@@ -132,9 +132,9 @@ def bound_letters(session: Session, most: int) -> None:
 
 
 def give_back(session: Session) -> bool:
-    """Free pages to the disk, once they are a tenth of the file. Returns whether there is more."""
+    """Free pages to the disk, while they are a tenth of the file. Returns whether there is more."""
     free, pages = (session.connection.pragma(name) for name in ("freelist_count", "page_count"))
-    if free * 10 < pages or free < VACUUM_PAGES:
+    if free * 10 < pages:
         return False
     schema.run(session.connection, f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
     return True

@@ -12,6 +12,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,8 +34,6 @@ Work = tuple[Batch | Job, Future[Any]]
 COMMIT_ROWS = 20_000
 """Rows after which no further batch joins a transaction."""
 
-NOT_A_VALUE = (OverflowError, UnicodeEncodeError, TypeError)
-
 
 class Writer:
     """Owns the writing connection. `open` and `close` block; the rest is safe from any thread."""
@@ -48,20 +47,21 @@ class Writer:
         self._next: Work | None = None
         self._closed = False
         self._ending = False
+        self._wal_moved = False
         self.problem: str | None = None
         """What the last transaction failed with; None while they succeed."""
         self.commits = 0
         self.rows = 0
 
     def open(self) -> None:
-        """Make or migrate the file, and start. Raises `DATA_DIRECTORY`, `store.unavailable`."""
+        """Make or migrate the file, and start. Raises `DATA_DIRECTORY`, `store.unavailable`.
+
+        A disk that is full or fails is no reason not to start: `problem` tells, and it may work again.
+        """
         try:
-            session = self._reopened()
-            # After a crash the WAL may hold what the page cache kept though its fsync failed. Nothing may be
-            # appended behind that; so it is moved into the file, and the WAL starts empty.
-            session.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-        except apsw.BusyError:
-            pass  # a reader of another process holds on to it: then the page cache is what all see
+            self._move_wal(self._reopened())
+        except (apsw.FullError, apsw.IOError) as cause:
+            self._failed(cause)
         except apsw.Error as cause:
             raise _unavailable(cause) from cause
         self._thread.start()
@@ -126,13 +126,13 @@ class Writer:
         futures = [future for _, future in together]
         try:
             self._transaction(lambda session: session.apply(batches))
-        except NOT_A_VALUE:
-            # Somebody gave what the contract does not know as a value. Batch by batch, looking at each value,
-            # so that nobody's rows stay out for it.
+        except FreeholdError as unavailable:
+            _fail(futures, unavailable)
+        except Exception:
+            # Somebody gave what the contract does not know. Batch by batch, looking at each value, so that nobody
+            # else's rows stay out for it.
             for batch, future in zip(batches, futures, strict=True):
                 self._settle(future, partial(self._apply_carefully, batch))
-        except Exception as cause:
-            _fail(futures, cause)
         else:
             self.rows += sum(len(batch.rows) for batch in batches)
             for future in futures:
@@ -154,23 +154,45 @@ class Writer:
         """`job` between `BEGIN IMMEDIATE` and `COMMIT`; any failure rolls back and starts a new session."""
         try:
             session = self._session or self._reopened()
-            session.connection.execute("BEGIN IMMEDIATE")
+            if not self._wal_moved:
+                self._move_wal(session)
+            schema.run(session.connection, "BEGIN IMMEDIATE")
             result = job(session)
-            session.connection.execute("COMMIT")
+            schema.run(session.connection, "COMMIT")
         except apsw.Error as cause:
-            if self.problem is None:
-                _log.error("the telemetry store cannot write", error=repr(cause))
-            self.problem = f"the telemetry store cannot write: {cause}"
+            self._failed(cause)
             self._start_anew()
             raise _unavailable(cause) from cause
-        except BaseException:
-            self._start_anew()
+        except Exception:
+            self._take_back()
             raise
         self.commits += 1
         if self.problem is not None:
             self.problem = None
             _log.info("the telemetry store writes again")
         return result
+
+    def _move_wal(self, session: Session) -> None:
+        """Before the first transaction: after a crash the WAL may hold what the page cache kept though its fsync
+        failed. Nothing may be appended behind that; so it is moved into the file, and the WAL starts empty."""
+        with suppress(apsw.BusyError):  # moved, but a reader of another process still looks at it
+            session.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        self._wal_moved = True
+
+    def _failed(self, cause: apsw.Error) -> None:
+        if self.problem is None:
+            _log.error("the telemetry store cannot write", error=repr(cause))
+        self.problem = f"the telemetry store cannot write: {cause}"
+
+    def _take_back(self) -> None:
+        """After a fault of ours: the file is well, the transaction and what the session knows of it are not."""
+        try:
+            if self._session is not None:
+                connection = self._session.connection
+                _give_up_transaction(connection)
+                self._session = Session(connection, self._dead_letters)
+        except apsw.Error:
+            self._start_anew()
 
     def _start_anew(self) -> None:
         # What failed may have been the file itself: a new connection reads its state from disk again. Sources
@@ -182,6 +204,8 @@ class Writer:
 
     def _reopened(self) -> Session:
         former, self._session = self._session, None
+        if former is not None:
+            _give_up_transaction(former.connection)
         try:
             self._session = Session(schema.open_writer(self._path, self._vfs), self._dead_letters)
         finally:
@@ -190,6 +214,14 @@ class Writer:
             if former is not None:
                 former.connection.close(force=True)
         return self._session
+
+
+def _give_up_transaction(connection: apsw.Connection) -> None:
+    try:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+    except apsw.Error:
+        pass  # SQLite has rolled back by itself, or does so when the connection is closed
 
 
 def _unavailable(cause: apsw.Error) -> FreeholdError:

@@ -31,14 +31,19 @@ CORPUS = sorted((Path(__file__).parent / "corpus").glob("*.hex"))
 VERSIONS = (4, 5)
 
 
+def refused(refusal: DecodeError) -> None:
+    """Every refusal can be answered with its code, and its text can go into a log line."""
+    assert refusal.reason_code >= 0x80
+    assert refusal.text.isascii()
+    assert refusal.text.isprintable()
+
+
 def taken(first_byte: int, body: bytes, version: int) -> Packet | None:
     """The packet, or nothing when it was refused properly. Anything else that is raised passes."""
     try:
         packet = decode_packet(first_byte, body, version)
-    except DecodeError as refusal:
-        assert refusal.reason_code >= 0x80
-        assert refusal.text.isascii()
-        assert refusal.text.isprintable()
+    except DecodeError as caught:
+        refused(caught)
         return None
     wire = encode(packet, version)
     bounds = frame_bounds(wire, 0, len(wire))
