@@ -151,6 +151,7 @@ class MemoryLog:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.sizes: list[int] = []
         self.routes: list[Route] = []
         self.refusal: FreeholdError | None = None
         self.failure: BaseException | None = None
@@ -167,6 +168,7 @@ class MemoryLog:
             raise self.refusal
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
+        self.sizes.append(len(values))
         self.routes += routes
         self.events += map(decode, values)
         self._waiting.append(future)

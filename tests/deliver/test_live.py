@@ -47,7 +47,7 @@ async def all_read(live: LiveEvents) -> None:
     (tail,) = live._tails.values()
     end = live._log.consumer("test", APPLICATION, start="latest").positions()
     async with asyncio.timeout(20):
-        while tail.positions != end:  # noqa: ASYNC110 - the tail tells viewers, not tests
+        while tail.positions != end:
             await asyncio.sleep(0.01)
 
 

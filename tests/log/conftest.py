@@ -7,8 +7,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.log.engines import ENGINES, Engine
+
+settings.register_profile("patient", deadline=None)  # a busy machine is no failure
+settings.load_profile("patient")
 
 pytest.register_assert_rewrite(
     "tests.log.contract_append", "tests.log.contract_keep", "tests.log.contract_read", "tests.log.installation"

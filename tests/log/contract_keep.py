@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 
 from freehold.core.clock import now_us
+from freehold.core.settings import Log as LogSettings
 from tests.log.contract_read import HANG, fill
 from tests.log.installation import ALL, FOUR, Installation, offsets_of, read_all, read_on, values_of
 
@@ -137,6 +138,21 @@ class KeepContract:
         found = await read_on(log.consumer("g", "t"))
         assert sorted(int(value) for value in values_of(found)) == list(range(1000, 1080))
         assert all(offsets == list(range(len(offsets))) for offsets in offsets_of(found).values())
+
+    async def test_a_topic_made_again_has_the_partitions_of_today(self, installation: Installation) -> None:
+        log = await installation.open()
+        await fill(log, "t", 0, 40)
+        await installation.close()
+        nine = LogSettings(partitions=9)
+        log = await installation.open(nine)
+        await log.delete_topic("t")
+        keys = [f"k{n}" for n in range(300)]
+        partitions = {key: log.route("t", key).partition for key in keys}
+        assert set(partitions.values()) == set(range(9))
+        await fill(log, "t", 0, 40)
+        await installation.close()
+        log = await installation.open()
+        assert {key: log.route("t", key).partition for key in keys} == partitions
 
     async def test_routes_from_before_a_deletion_do_no_harm(self, installation: Installation) -> None:
         """Devices stay connected for a moment after their application is deleted, with the routes they have."""

@@ -12,7 +12,7 @@ from typing import Protocol
 from freehold.core.lifecycle import Component
 from freehold.core.settings import Log as LogSettings
 from freehold.log.interfaces import EventLog, LogReader
-from freehold.log.sqlite import writer
+from freehold.log.sqlite import writing
 from freehold.log.sqlite.engine import SqliteLog, SqliteLogReader
 
 
@@ -33,12 +33,12 @@ class Engine:
 
 @contextmanager
 def _sqlite_hastened() -> Iterator[None]:
-    usual = writer.CHECKPOINT_PAGES, writer.CHECKPOINT_NOW_PAGES
-    writer.CHECKPOINT_PAGES, writer.CHECKPOINT_NOW_PAGES = 20, 100
+    usual = writing.CHECKPOINT_PAGES, writing.CHECKPOINT_NOW_PAGES
+    writing.CHECKPOINT_PAGES, writing.CHECKPOINT_NOW_PAGES = 20, 100
     try:
         yield
     finally:
-        writer.CHECKPOINT_PAGES, writer.CHECKPOINT_NOW_PAGES = usual
+        writing.CHECKPOINT_PAGES, writing.CHECKPOINT_NOW_PAGES = usual
 
 
 ENGINES: dict[str, Engine] = {

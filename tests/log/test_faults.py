@@ -25,7 +25,7 @@ from tests.log.numbered import Name, check, record
 SETTINGS = LogSettings(partitions=2)
 KEYS = ("a", "b", "c")
 SEED = 20_261
-ROUNDS = 6
+ROUNDS = 4
 SOAK_ROUNDS = 400
 
 _disks = itertools.count()

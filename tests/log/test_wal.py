@@ -11,7 +11,7 @@ import apsw
 import pytest
 
 from freehold.core.settings import Log as LogSettings
-from freehold.log.sqlite import schema, writer
+from freehold.log.sqlite import schema, writing
 from freehold.log.sqlite.engine import SqliteLog, SqliteLogReader
 from tests.log.disk import Disk
 from tests.log.installation import ALL, read_all, values_of
@@ -25,8 +25,8 @@ LARGEST_COMMIT = 70
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "CHECKPOINT_PAGES", SOON)
-    monkeypatch.setattr(writer, "CHECKPOINT_NOW_PAGES", NOW)
+    monkeypatch.setattr(writing, "CHECKPOINT_PAGES", SOON)
+    monkeypatch.setattr(writing, "CHECKPOINT_NOW_PAGES", NOW)
 
 
 async def _load(log: SqliteLog, wal: Path, commits: int) -> int:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from freehold.core.errors import FreeholdError
-from freehold.process import environments
-from freehold.process.environments import Environments, explain
+from freehold.process import environments, pip
+from freehold.process.environments import Environments
 from tests.process.making import make_wheel
 
 APP = "app-1"
@@ -113,7 +113,7 @@ async def test_secrets_of_the_platform_do_not_reach_pip(
 ) -> None:
     monkeypatch.setenv("FREEHOLD_VAULT_KEY", "a secret")
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
-    found = environments._environment(tmp_path)
+    found = pip.environment(tmp_path)
     assert "a secret" not in found.values()
     assert found["HTTPS_PROXY"] == "http://proxy.example:3128"
 
@@ -190,4 +190,4 @@ def test_unused_environments_go(tmp_path: Path) -> None:
     ],
 )
 def test_pips_words_become_one_sentence(lines: list[str], told: str) -> None:
-    assert explain(lines, ["p", "q"]).startswith(told)
+    assert pip.explain(lines, ["p", "q"]).startswith(told)

@@ -178,7 +178,6 @@ class TestAnswers:
             b"[[[{}]],[]]",
             b"[]",
             b"[[" + b"[" * 5000 + b"]" * 5000 + b"]]",
-            b'[[[{"a":' + b"[" * 5000 + b"]" * 5000 + b"}]]]",
             b'[{"reason":"' + b"x" * 1001 + b'","detail":""}]',
             b'[{"reason":"","detail":"' + b"x" * 8193 + b'"}]',
             b'[[[{},"' + b"x" * 257 + b'"]]]',
@@ -187,6 +186,23 @@ class TestAnswers:
     async def test_what_is_no_answer_is_refused(self, payload: bytes) -> None:
         with pytest.raises(Garbage):
             await read(answer(payload))
+
+    @pytest.mark.parametrize(("depth", "fits"), [(1, True), (126, True), (127, True), (128, False), (400, False)])
+    @pytest.mark.parametrize("pair", [(b"[", b"]"), (b'{"a":', b"}")])
+    async def test_depth_is_bounded(self, pair: tuple[bytes, bytes], depth: int, fits: bool) -> None:
+        deep = b'[[{"a":' + pair[0] * depth + b"1" + pair[1] * depth + b"}]]"
+        found = await read(answer(b"[[[{}]]," + deep + b",[[{}]]]", count=3))
+        assert [isinstance(outcome, Failed) for outcome in found.outcomes] == [False, not fits, False]
+
+    async def test_no_depth_breaks_the_reader(self) -> None:
+        """Past what the decoder takes it is no answer; up to there it is one failed event."""
+        for depth in (1_000, 5_000, 20_000):
+            payload = b'[[[{"a":' + b"[" * depth + b"]" * depth + b"}]]]"
+            try:
+                found = await read(answer(payload))
+            except Garbage:
+                continue
+            assert isinstance(found.outcomes[0], Failed)
 
     @pytest.mark.parametrize(
         "head",

@@ -104,6 +104,19 @@ def test_a_chain_of_errors_is_shown() -> None:
     assert "direct cause" in detail
 
 
+def test_groups_of_errors_show_own_lines_only_too() -> None:
+    source = (
+        "import json\n"
+        "def main(data):\n"
+        "  try:\n    json.loads('{')\n"
+        "  except ValueError as e:\n    raise ExceptionGroup('several', [e])\n"
+    )
+    reason, detail, _ = error_of(source)
+    assert reason.startswith("ExceptionGroup: several")
+    assert "JSONDecodeError" in detail
+    assert "decoder.py" not in detail
+
+
 @pytest.mark.parametrize(
     ("error", "reason"),
     [

@@ -10,10 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from freehold.core.errors import FreeholdError
 from freehold.core.settings import Process
-from freehold.process.interfaces import Script
+from freehold.process.interfaces import Failed, Script
 from freehold.process.sandbox import Bubblewrap, Limits, Unsandboxed, choose, command, interpreter, probe, syscalls
 from freehold.process.sandbox.launch import NotStarted, launch
 from tests.process.making import QUICK, data_of, event
@@ -156,6 +157,19 @@ class TestLaunch:
             process.kill()
             assert await process.close(grace=5) == 137
             process.release()
+
+
+def test_workers_run_in_uvloop_too(bubblewrap: Bubblewrap) -> None:
+    """The platform's loop."""
+
+    async def main() -> None:
+        worker = bubblewrap.worker(Script("app", 1, "import os\ndef main(data):\n    data['n'] or os._exit(1)\n"))
+        await worker.start()
+        outcomes = await worker.run([event({"n": n}) for n in (1, 0, 1)])
+        assert [isinstance(outcome, Failed) for outcome in outcomes] == [False, True, False]
+        await worker.stop()
+
+    uvloop.run(main())
 
 
 class TestInterpreter:

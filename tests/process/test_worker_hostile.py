@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,10 @@ DEEDS = {
     "lone surrogate": ("return {'a': '\\ud800'}", "UnicodeEncodeError"),
     "object": ("return {'a': object()}", "object is no value that can be stored"),
     "cycle": ("kept.append(kept); return {'a': kept}", "RecursionError"),
+    "depth": (
+        "exec('for _ in range(500): data = {chr(97): data}', names := {'data': data}); return names['data']",
+        "deeper",
+    ),
     "hostile error": ("raise Hostile()", "ended its worker"),
 }
 
@@ -79,8 +84,9 @@ async def test_exactly_the_culprit_fails(start: Start, deed: str) -> None:
     ("deed", "reason"),
     [
         ("time.sleep(1000)", "did not finish within 3 s"),
-        ("sum(range(10**13))", "s"),  # in C: the CPU limit or the wall, whichever the machine reaches first
-        ("exec('while True:\\n try:\\n  while True: pass\\n except BaseException: pass')", "CPU time"),
+        # Which of the limits comes first depends on how busy the machine is.
+        ("sum(range(10**13))", "CPU time|did not finish"),
+        ("exec('while True:\\n try:\\n  while True: pass\\n except BaseException: pass')", "CPU time|did not finish"),
         ("lock = threading.Lock(); lock.acquire(); lock.acquire()", "did not finish within 3 s"),
     ],
 )
@@ -90,7 +96,7 @@ async def test_42_what_never_ends_is_ended(start: Start, deed: str, reason: str)
     outcomes = await worker.run(events)
     assert [isinstance(outcome, Failed) for outcome in outcomes] == [False, True, False]
     told = failed(outcomes[1])
-    assert reason in told.reason
+    assert re.search(reason, told.reason)
     assert 'File "processor.py", line 6' in told.detail
 
 
@@ -180,6 +186,39 @@ async def test_forged_answers_are_no_answers(start: Start) -> None:
     outcomes = await worker.run([event({"n": number}) for number in range(4)])
     assert [isinstance(outcome, Failed) for outcome in outcomes] == [False, True, False, False]
     assert "wrote into the channel" in failed(outcomes[1]).reason
+
+
+FORGERS = {
+    "retires without having done anything": (2, 0, b"[]"),
+    "says last too early": (1, 0, b"[]"),
+    "answers nothing for ever": (0, 0, b"[]"),
+    "claims more than was asked": (0, 100, b"[" + b"[]," * 99 + b"[]]"),
+    "counts wrongly": (0, 1, b"[[],[]]"),
+    "sends half a frame": (0, 1, b"[["),
+    "sends other things": (0, 1, b'[[[{"a":1},5,5,5]]]'),
+}
+
+
+@pytest.mark.parametrize("forger", FORGERS)
+async def test_a_script_that_knows_the_number_of_the_batch_harms_only_its_events(start: Start, forger: str) -> None:
+    """It finds the number in the frames above it and answers in the worker's place, for every event again."""
+    flags, count, payload = FORGERS[forger]
+    worker = await start(
+        "import os, struct, sys\n"
+        "def main(data):\n"
+        "    if data['n'] != 1: return data\n"
+        "    frame = sys._getframe()\n"
+        "    while 'self' not in frame.f_locals or not hasattr(frame.f_locals['self'], '_request'):\n"
+        "        frame = frame.f_back\n"
+        "    runner = frame.f_locals['self']\n"
+        f"    answer = struct.pack('=QBII', runner._request.nonce, {flags}, {count}, {len(payload)}) + {payload!r}\n"
+        "    for _ in range(3): os.write(runner._channel.descriptor, answer)\n"
+        "    return data\n"
+    )
+    outcomes = await worker.run([event({"n": number}) for number in range(4)])
+    assert [isinstance(outcome, Failed) for outcome in outcomes] == [False, True, False, False]
+    (outcome,) = await worker.run([event({"n": 5})])
+    assert data_of(outcome) == {"n": 5}
 
 
 async def test_a_script_that_does_not_load_again_fails_its_events(start: Start, tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from freehold.store.interfaces import Batch, DeadLetter, Query, Row, Series, TelemetryReader, Value
-from tests.store.engines import Engine, WritingSide
+from freehold.store.interfaces import Batch, DeadLetter, Query, Row, Series, TelemetryReader, TelemetryWriter, Value
+from tests.store.engines import Engine
 
 APP = "0b8c1e1e-5c1c-4d43-9d0e-3a8d43a1f6a1"
 OTHER = "7e1f0a52-9d1b-4f0a-8c59-0f4d7b3e7c11"
@@ -28,10 +28,10 @@ class Telemetry:
 
     def __init__(self, engine: Engine, place: Path) -> None:
         self.engine, self.place = engine, place
-        self._writers: list[WritingSide] = []
+        self._writers: list[TelemetryWriter] = []
         self._readers: list[TelemetryReader] = []
 
-    async def open(self) -> WritingSide:
+    async def open(self) -> TelemetryWriter:
         writer = self.engine.writer(self.place)
         await writer.start()
         self._writers.append(writer)
@@ -53,7 +53,7 @@ class Telemetry:
 class Both:
     """A store that runs, from its two sides, with the shortest words for what tests do."""
 
-    def __init__(self, telemetry: Telemetry, writer: WritingSide, reader: TelemetryReader) -> None:
+    def __init__(self, telemetry: Telemetry, writer: TelemetryWriter, reader: TelemetryReader) -> None:
         self.telemetry, self.writer, self.reader = telemetry, writer, reader
 
     async def write(self, *rows: Row, **parts: object) -> None:
@@ -61,6 +61,9 @@ class Both:
 
     async def settle(self) -> None:
         await self.telemetry.engine.settle(self.writer)
+
+    def commits(self) -> int:
+        return self.telemetry.engine.commits(self.writer)
 
     async def query(self, start: int = 0, end: int = 1 << 62, **rest: object) -> list[Series]:
         return await self.reader.query(Query(APP, start, end, **rest))  # type: ignore[arg-type]

@@ -264,7 +264,7 @@ async def test_a_full_disk_refuses_and_goes_on_when_there_is_room(small_disk: Pa
 async def test_a_start_on_a_full_disk(small_disk: Path) -> None:
     """It starts, so that the others do; it can be read; it writes when there is room."""
     path, ballast = small_disk / "telemetry.db", small_disk / "ballast"
-    ballast.write_bytes(bytes(1_000_000))
+    ballast.write_bytes(bytes(2_500_000))
     async with running(path) as store:
         written = await _fill(store)
     with contextlib.suppress(OSError), ballast.open("ab", buffering=0) as file:

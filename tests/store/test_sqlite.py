@@ -18,6 +18,7 @@ from freehold.core.errors import FreeholdError
 from freehold.store.interfaces import Batch, Query, Row
 from freehold.store.sqlite import reader as reading
 from freehold.store.sqlite import rollup, schema, sources
+from freehold.store.sqlite.counters import Counters
 from freehold.store.sqlite.engine import SqliteTelemetry
 from freehold.store.sqlite.reader import SqliteTelemetryReader
 from freehold.store.sqlite.session import ROLL_AFTER, ROLL_LATEST, Session, due
@@ -120,7 +121,7 @@ async def test_a_reader_alone_with_the_file_reads(path: Path, reader: SqliteTele
 
 def layouts(path: Path) -> tuple[apsw.Connection, sources.Sources]:
     connection = schema.open_writer(path)
-    return connection, sources.Sources(connection)
+    return connection, sources.Sources(connection, Counters())
 
 
 def test_fields_keep_their_slots_whatever_order_they_come_in(path: Path) -> None:
@@ -129,7 +130,7 @@ def test_fields_keep_their_slots_whatever_order_they_come_in(path: Path) -> None
     assert (part.columns, part.order) == (2, None)
     (part,) = made.layout(APP, "d", "m", ("b", "c"))
     assert (part.columns, part.order) == (3, (-1, 0, 1))
-    again = sources.Sources(connection)
+    again = sources.Sources(connection, Counters())
     assert again.layout(APP, "d", "m", ("c", "a")) == made.layout(APP, "d", "m", ("c", "a"))
     assert again.layout(APP, "d", "other", ("a",)) != again.layout(APP, "d", "m", ("a",))
     connection.close()
@@ -148,7 +149,7 @@ def test_a_device_that_invents_names_for_ever_is_stopped(path: Path, monkeypatch
     connection, made = layouts(path)
     for n in range(10):
         made.layout(APP, "d", "m", tuple(f"n{n}-{m}" for m in range(5)))
-    assert made.refused == 30
+    assert made._counters.refused_fields == 30
     assert ask(path, "SELECT count(*) FROM sources") == [(2,)]
     (_, part) = made.layout(APP, "d", "m", ("n9-0", "n3-4", "n9-1"))
     assert part.order == (-1, -1, -1, 1)
@@ -369,6 +370,17 @@ async def test_a_reader_recovers_from_a_fault(
     assert len(await reader.series(APP)) == 1
 
 
+async def test_counters_tell_what_came_and_what_was_left_out(
+    store: SqliteTelemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "MOST_NAMES", 3)
+    now = rollup.now_us()
+    await store.retain(age_us=DAY, rollup_age_us=DAY, dead_letters=1)
+    await store.write(Batch(rows=[row(now, {"a": 1, "b": 2, "c": 3, "d": 4}), row(now - 9 * DAY, {"a": 1})]))
+    assert (store.counters.rows, store.counters.late_rows, store.counters.refused_fields) == (2, 1, 1)
+    assert store.counters.commits > 0
+
+
 # --- what the pipeline may give it ------------------------------------------------------------------
 
 
@@ -401,7 +413,7 @@ async def test_a_write_whose_caller_gave_up_leaves_the_store_well(
 
 def test_the_set_of_known_stale_minutes_is_bounded(path: Path) -> None:
     connection = schema.open_writer(path)
-    session = Session(connection, 10)
+    session = Session(connection, 10, Counters())
     connection.execute("BEGIN")
     session.stale.update((n, 0) for n in range(200_000))
     session.apply([Batch(rows=[row(T0, {"x": 1})])])

@@ -40,7 +40,8 @@ def number(value: float | int, digits: int = 4) -> str:
         return f"{int(value):,}".replace(",", THIN_SPACE)
     size = abs(value)
     if size >= 1e9 or size < 1e-4:
-        return f"{value:.{digits - 1}e}"
+        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+        return f"{mantissa}e{int(exponent):+d}"
     places = 1 if size >= 1000 else 2 if size >= 10 else digits
     return f"{value:,.{places}f}".rstrip("0").rstrip(".").replace(",", THIN_SPACE)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,6 +48,7 @@ class Renderer:
             lines=write.visible_lines,
             prose=write.prose,
             query=query_value,
+            tojson_plain=_plain_json,
         )
         # What the frame shows; a page that has no frame, or no section, leaves it at that.
         self._environment.globals.update(
@@ -68,6 +70,11 @@ class Renderer:
 def query_value(text: str) -> str:
     """`text` as the value of a query parameter; surrogates that no URL can hold become `?`."""
     return quote(text, safe="", errors="replace")
+
+
+def _plain_json(anything: Any) -> str:
+    """JSON as `JSON.stringify` writes it, to be escaped like any text."""
+    return json.dumps(anything, ensure_ascii=False, separators=(",", ":"))
 
 
 def _ago(time_us: int) -> str:

@@ -136,7 +136,6 @@ class Store:
     )
     rollup_retention_days: float = setting(3650.0, "age at which averages are deleted", least=0.01)
     dead_letters: int = setting(10_000, "dead letters kept for one application; the oldest leave first", least=10)
-    max_points: int = setting(1_000_000, "points that one query may return", least=1)
 
 
 @dataclass(frozen=True, slots=True)

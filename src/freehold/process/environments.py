@@ -11,10 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
 import shutil
 import signal
-import sys
 import time
 import uuid
 from collections.abc import Callable, Collection, Sequence
@@ -23,6 +21,7 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 from freehold.core.errors import PACKAGE_INVALID
+from freehold.process import pip
 from freehold.process.packages import canonical, environment_name
 
 SECONDS = 300.0
@@ -100,11 +99,11 @@ class Environments:
 
     async def _install(self, build: Path, requirements: Sequence[str], progress: Progress) -> None:
         process = await asyncio.create_subprocess_exec(
-            *_pip(build / "packages", requirements),
+            *pip.command(build / "packages", requirements),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            env=_environment(build / "tmp"),
+            env=pip.environment(build / "tmp"),
             cwd=build,
             start_new_session=True,
         )
@@ -115,7 +114,9 @@ class Environments:
                 await _read_lines(process, lines, progress)
                 code = await process.wait()
         except TimeoutError:
-            raise PACKAGE_INVALID.error(f"{_all(requirements)}: not installed within {self._seconds:g} s") from None
+            raise PACKAGE_INVALID.error(
+                f"{pip.named(requirements)}: not installed within {self._seconds:g} s"
+            ) from None
         finally:
             if process.returncode is None:
                 _kill_group(process.pid)
@@ -123,9 +124,9 @@ class Environments:
             await process.wait()
         if not await self._fits(build):
             most = f"{self._size // 1_048_576} MB or {FILES} files"
-            raise PACKAGE_INVALID.error(f"{_all(requirements)}: more than {most}")
+            raise PACKAGE_INVALID.error(f"{pip.named(requirements)}: more than {most}")
         if code != 0:
-            raise PACKAGE_INVALID.error(explain(lines, requirements))
+            raise PACKAGE_INVALID.error(pip.explain(lines, requirements))
 
     async def _watch(self, build: Path, pid: int) -> None:
         """End pip when its files become too many or too large."""
@@ -156,26 +157,6 @@ class Environments:
         shutil.rmtree(self._root / application, ignore_errors=True)
 
 
-def _pip(target: Path, requirements: Sequence[str]) -> list[str]:
-    options = [
-        "--only-binary=:all:",
-        "--no-input",
-        "--no-user",
-        "--disable-pip-version-check",
-        "--no-warn-script-location",
-        "--root-user-action=ignore",
-        "--progress-bar=off",
-        "--no-color",
-    ]
-    return [sys.executable, "-I", "-m", "pip", "install", *options, "--target", str(target), "--", *requirements]
-
-
-def _environment(temporary: Path) -> dict[str, str]:
-    """pip gets the owner's environment (proxies, PIP_*), but no secret of ours."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("FREEHOLD_")}
-    return kept | {"TMPDIR": str(temporary)}
-
-
 async def _read_lines(process: asyncio.subprocess.Process, lines: list[str], progress: Progress) -> None:
     assert process.stdout is not None
     while True:
@@ -190,34 +171,6 @@ async def _read_lines(process: asyncio.subprocess.Process, lines: list[str], pro
             lines.append(text)
             del lines[:-LINES]
             progress(text)
-
-
-_CULPRITS = (
-    re.compile(r"No matching distribution found for (?P<name>\S+)"),
-    re.compile(r"Could not find a version that satisfies the requirement (?P<name>\S+)"),
-    re.compile(r"Cannot install (?P<name>[^ ,]+)"),
-    re.compile(r"Invalid requirement: '?(?P<name>[^'\s:]+)"),
-)
-
-
-def explain(lines: Sequence[str], requirements: Sequence[str]) -> str:
-    """One sentence out of pip's output, that begins with the package at which it failed."""
-    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-    for pattern in _CULPRITS:
-        for error in errors:
-            if match := pattern.search(error):
-                return f"{match['name']}: {_because(match['name'], error)}"
-    return f"{_all(requirements)}: {errors[-1] if errors else 'pip failed without a reason'}"
-
-
-def _because(name: str, error: str) -> str:
-    if "No matching distribution" in error or "Could not find a version" in error:
-        return "there is no wheel of it for this Python"
-    return error
-
-
-def _all(requirements: Sequence[str]) -> str:
-    return ", ".join(requirements)
 
 
 def _begin(folder: Path, build: Path) -> None:

@@ -91,7 +91,15 @@ def build_api(settings: Settings, bus: Bus) -> Role:
     board = StatusBoard(settings, bus, telemetry, own)
     app = FastAPI(title="Freehold", version=__version__, docs_url=None, redoc_url=None)
     app.include_router(identity_api(identity=identity, public_url=settings.api.public_url))
-    app.include_router(registry_api(registry=registry, identity=identity, authorizer=authorizer))
+    app.include_router(
+        registry_api(
+            registry=registry,
+            identity=identity,
+            authorizer=authorizer,
+            public_url=settings.api.public_url,
+            body_bytes=settings.api.body_bytes,
+        )
+    )
     app.include_router(commands_api(commands, resolve))
     app.include_router(telemetry_api(reader=telemetry, resolve=resolve))
     app.include_router(

@@ -14,6 +14,7 @@ from freehold.connect.mqtt.topics import (
     validate_topic_filter,
     validate_topic_name,
 )
+from tests.connect.mqtt.codec.strategies import unhurried
 
 # (filter, topic, matches): the standard's own examples of 4.7.1.2, 4.7.1.3 and 4.7.2 come first.
 MATCHES = [
@@ -85,6 +86,7 @@ def naive(wanted: list[str], found: list[str]) -> bool:
     return wanted[0] in ("+", found[0]) and naive(wanted[1:], found[1:])
 
 
+@unhurried
 @given(topic_filter=filters(), topic=topics)
 def test_matches_agrees_with_two_others(topic_filter: str, topic: str) -> None:
     validate_topic_filter(topic_filter)
@@ -177,6 +179,7 @@ def test_shared_filters(topic_filter: str, expected: SharedFilter) -> None:
     assert parse_shared(topic_filter) == expected
 
 
+@unhurried
 @given(group=st.text("ab c$", min_size=1), inner=filters())
 def test_a_shared_filter_is_put_together_again(group: str, inner: str) -> None:
     shared = f"$share/{group}/{inner}"
@@ -184,6 +187,7 @@ def test_a_shared_filter_is_put_together_again(group: str, inner: str) -> None:
     assert parse_shared(shared) == SharedFilter(group, inner)
 
 
+@unhurried
 @given(st.text(max_size=12) | st.text("a/+#$", max_size=12))
 def test_arbitrary_strings_are_valid_or_refused(text: str) -> None:
     """Nothing but the one error; a valid name is a valid filter, and matches itself."""

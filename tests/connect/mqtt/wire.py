@@ -67,7 +67,8 @@ class Wire:
         self.send_bytes(b"".join(encode(packet, self.version) for packet in packets))
 
     def send_bytes(self, data: bytes) -> None:
-        self._writer.write(data)
+        if not self._writer.transport.is_closing():  # the other side may be quicker
+            self._writer.write(data)
 
     async def flush(self) -> None:
         """Return when the kernel took what was sent."""

@@ -8,7 +8,6 @@ back, so that events of one connection keep their order.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import structlog
@@ -128,27 +127,22 @@ class Exchange:
     # --- what ------------------------------------------------------------------------------------
 
     def _publish(self, session: Session, device: DeviceSnapshot) -> None:
-        target, intake = self._target, self._connection.services.intake
-        event = intake.event(session, device, target.channel, self._head.content_type, self._body, target.data_schema)
-        future = intake.submit((session.route,), (event,))
-        future.add_done_callback(self._durable)
+        target, services = self._target, self._connection.services
+        event = services.intake.event(
+            session, device, target.channel, self._head.content_type, self._body, target.data_schema
+        )
+        services.submitter.submit(session.route, event, self._durable)
         if target.wait:
             self._session, self._device = session, device
             self._connection.block(self)
         else:
             self._connection.release(self)
 
-    def _durable(self, future: asyncio.Future[None]) -> None:
-        failure = INTERNAL.error() if future.cancelled() else future.exception()
-        if failure is None:
-            if self._target.wait and self._wait_for_command():
-                return
-            self._accept()
-        elif isinstance(failure, FreeholdError):
+    def _durable(self, failure: FreeholdError | None) -> None:
+        if failure is not None:
             self._refuse(failure)
-        else:
-            _log.error("the log failed in an unknown way", error=repr(failure))
-            self._refuse(INTERNAL.error())
+        elif not (self._target.wait and self._wait_for_command()):
+            self._accept()
 
     def _wait_for_command(self) -> bool:
         services = self._connection.services

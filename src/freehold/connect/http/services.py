@@ -10,6 +10,7 @@ import structlog
 
 from freehold.commands.interfaces import Router
 from freehold.connect.http import target
+from freehold.connect.http.submitter import Submitter
 from freehold.connect.http.target import Target
 from freehold.connect.interfaces import Gate, Intake
 from freehold.connect.limits import Seldom
@@ -36,7 +37,11 @@ class Services:
     refusals: Counter[str] = field(default_factory=Counter)
     held: int = 0
     draining: bool = False
+    submitter: Submitter = field(init=False)
     _targets: dict[bytes, Target] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.submitter = Submitter(self.intake)
 
     def target(self, raw: bytes) -> Target:
         """The meaning of a request target; a fleet uses few, so they are remembered. Raises as `parse`."""

@@ -219,10 +219,12 @@ class MqttConnection(PacketStream):
     # --- commands ----------------------------------------------------------------------------------
 
     def _subscribe(self, packet: Subscribe, session: Session) -> None:
-        inbox = self._inbox or Inbox(session.device.name, min(self._endpoint.settings.inbox, self._limits.receives))
+        inbox = self._inbox
+        if inbox is None:
+            inbox = Inbox(session.device.name, min(self._endpoint.settings.inbox, self._limits.receives))
         # The inbox opens after SUBACK is written: a command must not come before the answer.
         self._write(inbox.subscribe(packet, self._version, self._limits))
-        if self._inbox is None and not inbox.empty:
+        if self._open_inbox is None and not inbox.closed:
             self._inbox = inbox
             mine = Filter(session.device.application.name, session.device.name)
             self._open_inbox = self._endpoint.router.open(mine, self._deliver, "mqtt")
@@ -230,9 +232,9 @@ class MqttConnection(PacketStream):
     def _unsubscribe(self, packet: Unsubscribe) -> None:
         inbox = self._inbox or Inbox("", 1)
         self._write(inbox.unsubscribe(packet, self._version))
-        if inbox.empty and self._open_inbox is not None:
+        if inbox.closed and self._open_inbox is not None:
             self._open_inbox.close()
-            self._inbox = self._open_inbox = None
+            self._open_inbox = None
 
     def _deliver(self, command: Command) -> bool:
         if self._inbox is None or not self._writable or self._farewell is not None:

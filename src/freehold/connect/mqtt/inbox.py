@@ -59,7 +59,8 @@ class Inbox:
         self._next_id = 0
 
     @property
-    def empty(self) -> bool:
+    def closed(self) -> bool:
+        """Whether nothing is subscribed; what was delivered before may still be acknowledged."""
         return not self._granted
 
     def subscribe(self, packet: Subscribe, version: int, limits: Limits) -> bytes:
@@ -119,6 +120,8 @@ class Inbox:
         return self._unacknowledged.pop(packet_id, None)
 
     def _grant(self, topic_filter: str, qos: int) -> ReasonCode:
+        if topic_filter.startswith("$share/"):
+            return ReasonCode.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
         if not is_inbox(topic_filter):
             return ReasonCode.UNSPECIFIED_ERROR
         if len(self._granted) >= SUBSCRIPTIONS and topic_filter not in self._granted:

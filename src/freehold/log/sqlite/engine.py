@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, TypeVar
@@ -22,12 +22,12 @@ import structlog
 from freehold.core.clock import now_us
 from freehold.core.errors import DATA_DIRECTORY, LOG_UNAVAILABLE, OVERLOADED, SHUTTING_DOWN, FreeholdError
 from freehold.core.settings import Log as LogSettings
-from freehold.log.interfaces import Route, TopicStats
-from freehold.log.sqlite.consumer import SqliteConsumer
-from freehold.log.sqlite.groups import Groups
-from freehold.log.sqlite.reader import Reader
+from freehold.log.interfaces import Route
+from freehold.log.sqlite.reading_side import SqliteLogReader
 from freehold.log.sqlite.retention import Cut, plan
 from freehold.log.sqlite.writer import Submission, Writer
+
+__all__ = ["SqliteLog", "SqliteLogReader"]
 
 _log = structlog.get_logger(__name__)
 
@@ -36,53 +36,14 @@ T = TypeVar("T")
 RECORD_OVERHEAD = 64
 """Bytes that a waiting record costs beside its value, for the bound of the queue."""
 
+GATHER_FROM = 8
+"""Submissions in a commit from which on the next one waits a moment for its like."""
+
+GATHER_SECONDS = 0.001
+"""Longest such moment; no shorter, because that is how finely the event loop's timers run."""
+
 SLICE_ROWS = 64
 """Batches that retention or deletion removes in one transaction, so that appends get in between."""
-
-
-class SqliteLogReader:
-    """`LogReader` for a process that does not write."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._reader = Reader(directory)
-        self._groups = Groups(directory)
-
-    @property
-    def name(self) -> str:
-        return "log.reader"
-
-    async def start(self) -> None:
-        """Nothing to wait for: a log that does not exist yet reads as empty."""
-
-    async def drain(self) -> None: ...
-
-    async def stop(self) -> None:
-        self._reader.close()
-        self._groups.close()
-
-    def health(self) -> str | None:
-        return None
-
-    def consumer(
-        self,
-        group: str,
-        topic: str,
-        *,
-        start: str = "earliest",
-        positions: Mapping[int, int] | None = None,
-    ) -> SqliteConsumer:
-        known = dict(positions) if positions is not None else self._groups.load(group, topic)
-        if start == "latest":
-            for partition, stream in self._reader.partitions(topic).items():
-                known.setdefault(partition, self._reader.end(stream))
-        return SqliteConsumer(self._reader, self._groups, group, topic, known)
-
-    async def topics(self) -> list[str]:
-        return self._reader.topics()
-
-    async def stats(self, topic: str) -> TopicStats:
-        return await self._reader.run(self._reader.stats, topic)
 
 
 class SqliteLog(SqliteLogReader):
@@ -98,6 +59,8 @@ class SqliteLog(SqliteLogReader):
         self._waiting_bytes = 0
         self._committing = False
         self._scheduled = False
+        self._gathering: asyncio.TimerHandle | None = None
+        self._goal = 0
         self._accepting = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -172,7 +135,12 @@ class SqliteLog(SqliteLogReader):
         self._waiting.append((routes, values))
         self._waiting_futures.append(future)
         self._waiting_bytes += size
-        if not self._committing and not self._scheduled:
+        if self._gathering is not None:
+            if len(self._waiting) >= self._goal:
+                self._gathering.cancel()
+                self._gathering = None
+                self._loop.call_soon(self._flush)
+        elif not self._committing and not self._scheduled:
             # At the end of this turn of the loop: everything that other sockets bring in it joins the commit.
             self._scheduled = True
             self._idle.clear()
@@ -182,8 +150,23 @@ class SqliteLog(SqliteLogReader):
     async def append(self, topic: str, key: str, value: bytes) -> None:
         await self.submit((self.route(topic, key),), (value,))
 
+    def _begin_next(self, answered: int) -> None:
+        """Commit what waits: now, or when those who were just answered had a moment to send again.
+
+        Devices with one message in flight otherwise fall into two halves that take turns, each waiting for
+        the other's commit: twice the commits, half of them full. The moment ends when as many wait as were
+        active, and after `GATHER_SECONDS`; a few devices never wait for it.
+        """
+        active = answered + len(self._waiting)
+        self._goal = active - active // 8
+        if answered < GATHER_FROM or len(self._waiting) >= self._goal or not self._accepting:
+            self._flush()
+        else:
+            self._gathering = self._loop.call_later(GATHER_SECONDS, self._flush)
+
     def _flush(self) -> None:
         self._scheduled = False
+        self._gathering = None
         submissions, futures = self._waiting, self._waiting_futures
         if not submissions:
             self._committing = False
@@ -217,7 +200,7 @@ class SqliteLog(SqliteLogReader):
             else:
                 _log.error("records were refused", reason=problem)
         # The disk first: it works on the next batch while this one is acknowledged.
-        self._flush()
+        self._begin_next(len(futures))
         if problem is None:
             self.commits += 1
             self.appended += sum(len(values) for _, values in submissions)

@@ -100,7 +100,7 @@ def _keep_own_lines(traced: traceback.TracebackException) -> None:
         link = links.pop()
         if link is not None:
             link.stack[:] = [frame for frame in link.stack if frame.filename == FILE]
-            links += [link.__cause__, link.__context__]
+            links += [link.__cause__, link.__context__, *(link.exceptions or ())]
 
 
 def _cut(text: str, longest: int) -> str:

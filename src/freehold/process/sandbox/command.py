@@ -112,7 +112,7 @@ def bubblewrap(
         binds[msgspec] = f"{HOME}/msgspec"
     if environment is not None:
         binds[environment] = PACKAGES
-    words = [binary, *_namespaces(), "--die-with-parent", "--new-session"]
+    words = [binary, *_namespaces(filtered=filter_descriptor is not None), "--die-with-parent", "--new-session"]
     # First, so that it cannot hide a bind below it.
     words += ["--perms", "1777", "--size", str(FILE_BYTES), "--tmpfs", "/tmp"]
     # bubblewrap makes missing parents with mode 0700, through which no other user id could go.
@@ -132,11 +132,13 @@ def bubblewrap(
     return [*words, "--"]
 
 
-def _namespaces() -> list[str]:
+def _namespaces(*, filtered: bool) -> list[str]:
     if os.geteuid() == 0:
         apart = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
         return [*apart, "--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
-    return ["--unshare-all", "--unshare-user", "--disable-userns", "--cap-drop", "ALL"]
+    # The filter refuses further user namespaces already, and `--disable-userns` does not work in all containers.
+    alone = [] if filtered else ["--disable-userns"]
+    return ["--unshare-all", "--unshare-user", *alone, "--cap-drop", "ALL"]
 
 
 def _parents(paths: list[str]) -> list[str]:

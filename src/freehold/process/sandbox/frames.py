@@ -12,11 +12,11 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from freehold.events.content import declares_json
+from freehold.events.content import DEPTH, declares_json
 from freehold.events.models import Event, escape, partition_key
 from freehold.process.guest.batch import PIECE
 from freehold.process.guest.channel import (
@@ -46,8 +46,8 @@ class Loaded(msgspec.Struct, frozen=True):
     """Answer to a LOAD: `reason` is None when the script loaded."""
 
     takes_event: bool = False
-    reason: str | None = None
-    detail: str = ""
+    reason: Annotated[str, msgspec.Meta(max_length=1000)] | None = None
+    detail: Annotated[str, msgspec.Meta(max_length=8192)] = ""
     line: int | None = None
 
 
@@ -161,7 +161,22 @@ async def read_answer(reader: asyncio.StreamReader, nonce: int, *, most_events: 
         raise Garbage(str(cause)) from None
     if len(outcomes) != count:
         raise Garbage("an answer with another number of results than it says")
+    # One flat result has three brackets. Only where there are many more can one be deep: then look.
+    if payload.count(b"[") + payload.count(b"{") > 3 * count + DEPTH:
+        outcomes = [_not_too_deep(outcome) for outcome in outcomes]
     return Answer(outcomes, bool(flags & LAST), bool(flags & RETIRING))  # type: ignore[arg-type]
+
+
+def _not_too_deep(outcome: list[Measured] | Failed) -> list[Measured] | Failed:
+    """What is stored can be walked at any depth of any stack, as payloads can (`events.content`)."""
+    if isinstance(outcome, Failed) or all(_shallow(part.data, DEPTH) for part in outcome):
+        return outcome
+    return Failed(f"the result is nested deeper than {DEPTH} levels", "")
+
+
+def _shallow(value: dict[str, Any] | list[Any], levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value
+    return levels > 0 and all(_shallow(item, levels - 1) for item in inner if isinstance(item, dict | list))
 
 
 async def _read(

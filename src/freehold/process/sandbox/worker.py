@@ -10,43 +10,30 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import signal
 from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
 from freehold.core.errors import PROCESSOR_INVALID, FreeholdError
 from freehold.events.models import Event
-from freehold.process.guest.budget import EXIT_BUSY_WHILE_IDLE
 from freehold.process.guest.script import FILE
 from freehold.process.interfaces import Failed, Outcome, Script
 from freehold.process.sandbox import frames
 from freehold.process.sandbox.launch import Launched
 from freehold.process.sandbox.limits import Limits
+from freehold.process.sandbox.watchdog import Lost, ending, watch
 
 FRAME_BYTES = 4_194_304
 """Payload bytes that go to the worker at once: far below the memory that it may have."""
-LOOK = 0.25
-"""Seconds between two looks of the watchdog at a worker that has not answered yet."""
 PRINTED = 16_384
 """Newest output that is kept."""
 
 LONGEST_WORDS = 4096
+MEDDLED = "the script wrote into the channel of its worker"
 
 _log = structlog.get_logger(__name__)
 
 Launch = Callable[[], Awaitable[Launched]]
-
-
-class Lost(Exception):
-    """The worker must be replaced. `hung`: it was still at an event, else it ended or talks garbage.
-
-    The text is for the owner; it is empty when the exit code says more.
-    """
-
-    def __init__(self, reason: str = "", *, hung: bool = False) -> None:
-        super().__init__(reason)
-        self.hung = hung
 
 
 class SandboxedWorker:
@@ -153,8 +140,9 @@ class SandboxedWorker:
                     await self._ask_where()
                 # Without a reason of ours it ended by itself: wait for its exit code instead of killing.
                 code = await self._end(kill=bool(str(lost)))
-                reason = str(lost) or _ending(code)
-                self._log_loss(reason)
+                reason = str(lost) or ending(code)
+                if not careful:  # one line a batch, however many of its events are bad
+                    self._log_loss(reason)
                 if careful or (lost.hung and len(events) == 1):
                     outcomes.append(Failed(reason, self._last_words()))
                 careful = True
@@ -164,14 +152,14 @@ class SandboxedWorker:
         if self._process is not None and self._process.alive():
             return None
         if self._process is not None:
-            self._log_loss(_ending(await self._end(kill=False)))
+            self._log_loss(ending(await self._end(kill=False)))
         self.restarts += 1
         try:
             await self.start()
         except FreeholdError as error:
             if error.refusal is not PROCESSOR_INVALID:
                 raise
-            return Failed(f"the processor does not start any more: {error.detail}", "")
+            return Failed(f"the processor does not start any more: {error.detail}"[:1000], "")
         return None
 
     async def _exchange(self, events: Sequence[Event], outcomes: list[Outcome], *, careful: bool) -> None:
@@ -186,13 +174,13 @@ class SandboxedWorker:
             outcomes += answer.outcomes
             left -= len(answer.outcomes)
             self._keep_output(process)
-            if answer.retiring:
+            if answer.retiring and left < len(events):
                 await self._end(kill=False)
                 return
-            if answer.last:
-                break
-        if left:
-            raise Lost("the script wrote into the channel of its worker")
+            if answer.last and left == 0:
+                return
+            if answer.last or answer.retiring or not answer.outcomes:
+                raise Lost(MEDDLED)  # no worker says so by itself, and answers without end would be waited for
 
     async def _answer(self, process: Launched, nonce: int, left: int) -> frames.Answer:
         """The next answer, while the watchdog looks on. Raises `Lost`."""
@@ -205,30 +193,14 @@ class SandboxedWorker:
             )
         )
         try:
-            await self._watch(process, reading)
+            await watch(process, reading, self._limits)
             return reading.result()
         except (asyncio.IncompleteReadError, ConnectionError):
             raise Lost from None
         except frames.Garbage:
-            raise Lost("the script wrote into the channel of its worker") from None
+            raise Lost(MEDDLED) from None
         finally:
             reading.cancel()
-
-    async def _watch(self, process: Launched, reading: asyncio.Future[frames.Answer]) -> None:
-        """Return when `reading` is done. Raises `Lost` when one event takes too long."""
-        await asyncio.wait({reading}, timeout=LOOK)
-        waited, used_before = LOOK, -1.0
-        while not reading.done():
-            used = process.cpu_seconds()
-            if used_before < 0:
-                used_before = used
-            if used - used_before > self._limits.hard_cpu_seconds:
-                seconds = self._limits.cpu_seconds
-                raise Lost(f"used more than {seconds:g} s of CPU time and did not stop", hung=True)
-            if waited >= self._limits.wall_seconds:
-                raise Lost(f"did not finish within {self._limits.wall_seconds:g} s", hung=True)
-            await asyncio.wait({reading}, timeout=LOOK)
-            waited += LOOK
 
     def _log_loss(self, reason: str) -> None:
         _log.warning(
@@ -258,14 +230,3 @@ def _first_frame(events: Sequence[Event], start: int) -> Sequence[Event]:
         if size > FRAME_BYTES and end > start:
             return events[start:end]
     return events[start:] if start else events
-
-
-def _ending(code: int) -> str:
-    if code == EXIT_BUSY_WHILE_IDLE:
-        return "a thread of the script kept the processor busy between events"
-    if code > 128:
-        try:
-            return f"ended its worker with {signal.Signals(code - 128).name}"
-        except ValueError:
-            pass  # not a signal that this machine knows
-    return f"ended its worker (exit code {code})"

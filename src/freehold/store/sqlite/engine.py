@@ -21,6 +21,7 @@ from freehold.core.clock import now_us
 from freehold.core.errors import STORE_UNAVAILABLE, FreeholdError
 from freehold.store.interfaces import Batch
 from freehold.store.sqlite import retention, rollup, schema
+from freehold.store.sqlite.counters import Counters
 from freehold.store.sqlite.rollup import HOURS, MINUTES, Level
 from freehold.store.sqlite.schema import HOUR
 from freehold.store.sqlite.session import Session
@@ -55,14 +56,8 @@ class SqliteTelemetry:
         return "store.sqlite"
 
     @property
-    def commits(self) -> int:
-        """Transactions since the start, those of upkeep included."""
-        return self._writer.commits
-
-    @property
-    def rows(self) -> int:
-        """Rows made durable since the start."""
-        return self._writer.rows
+    def counters(self) -> Counters:
+        return self._writer.counters
 
     async def start(self) -> None:
         """Raises `DATA_DIRECTORY` for a file of a newer format, `store.unavailable`."""

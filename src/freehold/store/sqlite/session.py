@@ -18,6 +18,7 @@ from freehold.core.clock import now_us
 from freehold.store.fields import clean
 from freehold.store.interfaces import Batch, DeadLetter, Row
 from freehold.store.sqlite import schema
+from freehold.store.sqlite.counters import Counters
 from freehold.store.sqlite.schema import MINUTE, SLOTS
 from freehold.store.sqlite.sources import Sources
 from freehold.store.sqlite.values import Stored, to_stored
@@ -68,16 +69,15 @@ def due(bucket: int, width: int) -> int:
 class Session:
     """The writer's view of the file. After a transaction that failed it is wrong: make a new one."""
 
-    def __init__(self, connection: apsw.Connection, dead_letters: int) -> None:
+    def __init__(self, connection: apsw.Connection, dead_letters: int, counters: Counters) -> None:
         self.connection = connection
-        self.sources = Sources(connection)
+        self.counters = counters
+        self.sources = Sources(connection, counters)
         self.stale: dict[int, int] = {}
         """Source → a minute that the file says is out of date; spares the hot path to say it again."""
         self.dead_letters = dead_letters
         self.floor = self._read_floor()
         """Raw values before this time are gone, so none may come."""
-        self.late = 0
-        """Rows left out because of `floor`."""
 
     def apply(self, batches: Sequence[Batch], careful: bool = False) -> None:
         """Everything of `batches`, in their order, within the open transaction.
@@ -113,7 +113,7 @@ class Session:
         for row in rows:
             time = row.time
             if time < floor:
-                self.late += 1
+                self.counters.late_rows += 1
                 continue
             fields = row.fields
             values = _values(fields.values(), careful)

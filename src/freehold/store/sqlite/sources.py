@@ -16,6 +16,7 @@ import structlog
 
 from freehold.store.fields import clean
 from freehold.store.sqlite import schema
+from freehold.store.sqlite.counters import Counters
 from freehold.store.sqlite.schema import SLOTS
 
 _log = structlog.get_logger(__name__)
@@ -63,13 +64,12 @@ class _Known:
 class Sources:
     """Layouts by key and field names. Belongs to one connection; after a rollback make a new one."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, counters: Counters) -> None:
         self._connection = connection
+        self._counters = counters
         self._layouts: dict[tuple[str, str, str, tuple[str, ...]], Layout] = {}
         self._known: dict[Key, _Known] = {}
         self._names = 0
-        self.refused = 0
-        """Fields left out because their device has `MOST_NAMES` already."""
 
     def layout(self, application: str, device: str, measurement: str, names: tuple[str, ...]) -> Layout:
         """Where values named `names`, in that order, go. New fields are added within the open transaction."""
@@ -99,6 +99,8 @@ class Sources:
             if name in known.slots:
                 at, slot = known.slots[name]
                 used[at][slot] = index
+            else:
+                self._counters.refused_fields += 1
         return tuple(_part(source, slots, len(names)) for source, slots in zip(known.ids, used, strict=True))
 
     def _load(self, key: Key) -> _Known:
@@ -127,7 +129,6 @@ class Sources:
         if len(new) > room:
             if room > 0:  # once, when the last slot goes
                 _log.warning("a device has more fields than are stored", device=key[1], most=MOST_NAMES)
-            self.refused += len(new) - room
             new = new[:room]
         for name in new:
             if not known.free:

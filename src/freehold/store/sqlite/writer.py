@@ -23,6 +23,7 @@ import structlog
 from freehold.core.errors import SHUTTING_DOWN, STORE_UNAVAILABLE, FreeholdError
 from freehold.store.interfaces import Batch
 from freehold.store.sqlite import schema
+from freehold.store.sqlite.counters import Counters
 from freehold.store.sqlite.session import Session
 
 _log = structlog.get_logger(__name__)
@@ -50,8 +51,7 @@ class Writer:
         self._wal_moved = False
         self.problem: str | None = None
         """What the last transaction failed with; None while they succeed."""
-        self.commits = 0
-        self.rows = 0
+        self.counters = Counters()
 
     def open(self) -> None:
         """Make or migrate the file, and start. Raises `DATA_DIRECTORY`, `store.unavailable`.
@@ -134,13 +134,13 @@ class Writer:
             for batch, future in zip(batches, futures, strict=True):
                 self._settle(future, partial(self._apply_carefully, batch))
         else:
-            self.rows += sum(len(batch.rows) for batch in batches)
+            self.counters.rows += sum(len(batch.rows) for batch in batches)
             for future in futures:
                 _resolve(future, None)
 
     def _apply_carefully(self, batch: Batch) -> None:
         self._transaction(lambda session: session.apply([batch], careful=True))
-        self.rows += len(batch.rows)
+        self.counters.rows += len(batch.rows)
 
     def _settle(self, future: Future[Any], work: Callable[[], Any]) -> None:
         try:
@@ -166,7 +166,7 @@ class Writer:
         except Exception:
             self._take_back()
             raise
-        self.commits += 1
+        self.counters.commits += 1
         if self.problem is not None:
             self.problem = None
             _log.info("the telemetry store writes again")
@@ -190,7 +190,7 @@ class Writer:
             if self._session is not None:
                 connection = self._session.connection
                 _give_up_transaction(connection)
-                self._session = Session(connection, self._dead_letters)
+                self._session = self._new_session(connection)
         except apsw.Error:
             self._start_anew()
 
@@ -207,13 +207,16 @@ class Writer:
         if former is not None:
             _give_up_transaction(former.connection)
         try:
-            self._session = Session(schema.open_writer(self._path, self._vfs), self._dead_letters)
+            self._session = self._new_session(schema.open_writer(self._path, self._vfs))
         finally:
             # Not before: with no connection left, the next one would rebuild the WAL's index from the file, and
             # take for committed what the disk refused and only the page cache still shows.
             if former is not None:
                 former.connection.close(force=True)
         return self._session
+
+    def _new_session(self, connection: apsw.Connection) -> Session:
+        return Session(connection, self._dead_letters, self.counters)
 
 
 def _give_up_transaction(connection: apsw.Connection) -> None:

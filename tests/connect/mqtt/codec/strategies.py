@@ -3,6 +3,7 @@
 
 from typing import Any
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from freehold.connect.mqtt.codec import (
@@ -34,6 +35,11 @@ from freehold.connect.mqtt.codec import (
 from freehold.connect.mqtt.codec.kinds import required_flags
 from freehold.connect.mqtt.codec.properties import PROPERTY_TABLE, PropertySpec, WireType
 from freehold.connect.mqtt.codec.reasons import ALLOWED, SUBACK_3_1_1
+
+# Hypothesis fails a test that takes long; on a busy machine that says nothing about the codec.
+unhurried = settings(deadline=None)
+unhurried_in_brief = settings(deadline=None, max_examples=40)
+"""For tests that run once for each packet type or property: their sum is what counts."""
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 topic_names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0+#"), min_size=1, max_size=30)

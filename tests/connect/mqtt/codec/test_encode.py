@@ -29,6 +29,7 @@ from freehold.connect.mqtt.codec import (
     frame_bounds,
 )
 from freehold.connect.mqtt.codec.primitives import varint_bytes
+from tests.connect.mqtt.codec.strategies import unhurried
 
 SAID = Properties(user_properties=(("a", "b"),))
 LONG = "x" * 65_536
@@ -154,6 +155,7 @@ unruly: st.SearchStrategy[Packet] = st.one_of(
 )
 
 
+@unhurried
 @given(packet=unruly, version=st.sampled_from([4, 5]))
 def test_nothing_is_written_that_would_not_be_taken(packet: Packet, version: int) -> None:
     """Whatever the values, encode gives either its own error or bytes that mean the same."""

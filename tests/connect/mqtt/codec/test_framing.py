@@ -19,7 +19,7 @@ from freehold.connect.mqtt.codec import (
     frame_bounds,
 )
 from freehold.connect.mqtt.codec.primitives import varint_bytes
-from tests.connect.mqtt.codec.strategies import packets
+from tests.connect.mqtt.codec.strategies import packets, unhurried
 
 Outcome = tuple[list[Frame], str | None]
 
@@ -43,6 +43,7 @@ def frames_of(chunks: list[bytes], max_size: int) -> Outcome:
     return found, None
 
 
+@unhurried
 @given(data=st.data(), version=st.sampled_from([4, 5]), cuts=st.lists(st.integers(0, 10_000), max_size=12))
 def test_any_chunks_give_the_frames_of_the_whole(data: st.DataObject, version: int, cuts: list[int]) -> None:
     wires = [encode(packet, version) for packet in data.draw(st.lists(packets(version), max_size=5))]
@@ -52,6 +53,7 @@ def test_any_chunks_give_the_frames_of_the_whole(data: st.DataObject, version: i
     assert [bytes((frame.first_byte,)) + varint_bytes(len(frame.body)) + frame.body for frame in found] == wires
 
 
+@unhurried
 @given(
     stream=st.binary(max_size=80),
     cuts=st.lists(st.integers(0, 80), max_size=12),
@@ -64,6 +66,7 @@ def test_any_bytes_in_any_chunks_end_alike(stream: bytes, cuts: list[int], max_s
     assert all(len(frame.body) + 2 <= max_size for frame in whole[0])
 
 
+@unhurried
 @given(stream=st.binary(max_size=60), offset=st.integers(0, 5), spare=st.binary(max_size=5))
 def test_bounds_look_at_nothing_outside_their_window(stream: bytes, offset: int, spare: bytes) -> None:
     """The same window amid other bytes, in any kind of buffer, has the same answer."""

@@ -25,7 +25,7 @@ from freehold.connect.mqtt.codec import (
     frame_bounds,
     peek_version,
 )
-from tests.connect.mqtt.codec.strategies import first_bytes, packets, unhex
+from tests.connect.mqtt.codec.strategies import first_bytes, packets, unhex, unhurried
 
 CORPUS = sorted((Path(__file__).parent / "corpus").glob("*.hex"))
 VERSIONS = (4, 5)
@@ -52,6 +52,7 @@ def taken(first_byte: int, body: bytes, version: int) -> Packet | None:
     return packet
 
 
+@unhurried
 @given(first_byte=first_bytes, body=st.binary(max_size=120), version=st.sampled_from(VERSIONS))
 def test_arbitrary_bytes(first_byte: int, body: bytes, version: int) -> None:
     taken(first_byte, body, version)
@@ -61,6 +62,7 @@ def test_arbitrary_bytes(first_byte: int, body: bytes, version: int) -> None:
 likely = st.sampled_from([0, 0, 0, 1, 1, 2, 3, 4, 5, 8, 9, 11, 17, 21, 31, 33, 35, 38, 0x4D, 0x61, 0x80, 0xFF])
 
 
+@unhurried
 @given(
     first_byte=first_bytes,
     body=st.lists(likely | st.integers(0, 255), max_size=40).map(bytes),
@@ -70,6 +72,7 @@ def test_likely_bytes(first_byte: int, body: bytes, version: int) -> None:
     taken(first_byte, body, version)
 
 
+@unhurried
 @given(start=st.integers(0, 12), body=st.lists(likely, max_size=40).map(bytes), version=st.sampled_from([5, 4]))
 def test_likely_bytes_behind_the_head_of_a_connect(start: int, body: bytes, version: int) -> None:
     head = b"\0\4MQTT" + bytes((version,)) + b"\xce\0\0\0\0\0"
@@ -77,6 +80,7 @@ def test_likely_bytes_behind_the_head_of_a_connect(start: int, body: bytes, vers
     peek_version(body, 0, len(body))
 
 
+@unhurried
 @given(flags=st.integers(0, 15), body=st.lists(likely, max_size=40).map(bytes), version=st.sampled_from(VERSIONS))
 def test_the_fast_road_of_publish_refuses_as_the_other(flags: int, body: bytes, version: int) -> None:
     packet = taken(0x30 | flags, body, version)
@@ -110,6 +114,7 @@ def damaged(draw: st.DrawFn, version: int) -> tuple[int, bytes]:
     return first_byte, bytes(body)
 
 
+@unhurried
 @given(data=st.data(), version=st.sampled_from(VERSIONS), read_as=st.sampled_from(VERSIONS))
 def test_damaged_packets(data: st.DataObject, version: int, read_as: int) -> None:
     first_byte, body = data.draw(damaged(version))

@@ -21,7 +21,7 @@ from freehold.connect.mqtt.codec import (
 from freehold.connect.mqtt.codec.primitives import Reader
 from freehold.connect.mqtt.codec.properties import PROPERTY_TABLE, PropertySpec, WireType
 from freehold.connect.mqtt.codec.property_codec import decode_properties, encode_properties
-from tests.connect.mqtt.codec.strategies import properties, unhex, values
+from tests.connect.mqtt.codec.strategies import properties, unhex, unhurried, unhurried_in_brief, values
 
 PAHO = PahoProperties(1)
 PAHO_WILL = 99
@@ -124,6 +124,7 @@ def test_a_subscribe_has_one_subscription_identifier() -> None:
 
 
 @pytest.mark.parametrize("spec", ROWS)
+@unhurried_in_brief
 @given(data=st.data())
 def test_paho_reads_what_we_write(spec: PropertySpec, data: st.DataObject) -> None:
     """Each property alone, any value, in each packet that has a number of its own in paho."""
@@ -142,12 +143,14 @@ def test_paho_reads_what_we_write(spec: PropertySpec, data: st.DataObject) -> No
     assert (found[-1] if isinstance(found, list) else found) == value
 
 
+@unhurried
 @given(scope=st.sampled_from(PropertyScope), data=st.data())
 def test_any_set_comes_back(scope: PropertyScope, data: st.DataObject) -> None:
     held = data.draw(properties(scope))
     assert read(encode_properties(held, scope), scope) == held
 
 
+@unhurried
 @given(scope=st.sampled_from(PropertyScope), raw=st.binary(max_size=60))
 def test_arbitrary_bytes_are_a_set_or_a_refusal(scope: PropertyScope, raw: bytes) -> None:
     reader = Reader(raw, 0, len(raw))

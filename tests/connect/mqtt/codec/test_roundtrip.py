@@ -27,7 +27,7 @@ from freehold.connect.mqtt.codec import (
     puback_ok,
     publish_bytes,
 )
-from tests.connect.mqtt.codec.strategies import packets, packets_by_type, publishes
+from tests.connect.mqtt.codec.strategies import packets, packets_by_type, publishes, unhurried, unhurried_in_brief
 
 VERSIONS = (4, 5)
 KINDS = [(version, kind) for version in VERSIONS for kind in packets_by_type(version)]
@@ -41,6 +41,7 @@ def decoded(wire: bytes, version: int) -> Packet:
 
 
 @pytest.mark.parametrize(("version", "kind"), KINDS, ids=[f"v{v}-{k.name}" for v, k in KINDS])
+@unhurried_in_brief
 @given(data=st.data())
 def test_every_packet_comes_back_unchanged(version: int, kind: PacketType, data: st.DataObject) -> None:
     packet = data.draw(packets_by_type(version)[kind])
@@ -50,6 +51,7 @@ def test_every_packet_comes_back_unchanged(version: int, kind: PacketType, data:
     assert back.type is kind
 
 
+@unhurried
 @given(version=st.sampled_from(VERSIONS), data=st.data())
 def test_encoding_is_stable(version: int, data: st.DataObject) -> None:
     """Decoding and encoding again gives the same bytes: one packet has one encoding."""
@@ -58,6 +60,7 @@ def test_encoding_is_stable(version: int, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("make", [bytes, bytearray, memoryview])
+@unhurried_in_brief
 @given(version=st.sampled_from(VERSIONS), data=st.data())
 def test_any_buffer_and_any_place_in_it(make: type, version: int, data: st.DataObject) -> None:
     """A packet amid other bytes reads as it does alone, and never past its end."""
@@ -71,6 +74,7 @@ def test_any_buffer_and_any_place_in_it(make: type, version: int, data: st.DataO
     assert decode_packet(buffer[len(before)], buffer, version, *bounds) == packet
 
 
+@unhurried
 @given(version=st.sampled_from(VERSIONS), data=st.data())
 def test_decoded_packets_do_not_share_the_buffer(version: int, data: st.DataObject) -> None:
     packet = data.draw(packets(version))
@@ -82,6 +86,7 @@ def test_decoded_packets_do_not_share_the_buffer(version: int, data: st.DataObje
     assert back == packet
 
 
+@unhurried
 @given(version=st.sampled_from(VERSIONS), data=st.data())
 def test_every_truncation_is_refused_or_says_something_shorter(version: int, data: st.DataObject) -> None:
     """Cut anywhere, a body never reads as the packet it was (nor raises anything foreign)."""
@@ -98,6 +103,7 @@ def test_every_truncation_is_refused_or_says_something_shorter(version: int, dat
         assert back != packet
 
 
+@unhurried
 @given(version=st.sampled_from(VERSIONS), data=st.data())
 def test_the_fast_road_of_publish_is_the_same_road(version: int, data: st.DataObject) -> None:
     packet = data.draw(publishes(version))
@@ -161,6 +167,7 @@ def test_packets_without_properties_share_one_object() -> None:
     assert encode(Publish("t", b"x", properties=Properties()), 5) == wire
 
 
+@unhurried
 @given(version=st.sampled_from(VERSIONS), data=st.data())
 def test_peek_version_reads_what_decode_reads(version: int, data: st.DataObject) -> None:
     wire = encode(data.draw(packets_by_type(version)[PacketType.CONNECT]), version)

@@ -103,6 +103,8 @@ export class Chart {
     this.data = data;
     this.range = range;
     this.plot.setData(data);
+    // While nobody points at the chart, the legend tells the newest values.
+    if (this.plot.cursor.idx === null && data[0].length) this.plot.setLegend({ idx: data[0].length - 1 });
   }
 
   destroy() {

@@ -7,6 +7,7 @@ import { moment, value } from "./format.js";
 import { joined, points } from "./points.js";
 
 const TEXT_ROWS = 20;
+const SLACK_S = 5; // an event needs a moment from its time stamp to the store
 
 export class Panel {
   constructor(host, app, series) {
@@ -32,22 +33,31 @@ export class Panel {
     }
   }
 
+  /** `query` as it makes sense here: texts as they are, of switches the last state and not the mean. */
+  asked(query) {
+    if (this.text) return { ...query, every: null, limit: TEXT_ROWS };
+    const counted = query.aggregate === "count";
+    return this.series[0].kind === "bool" && !counted ? { ...query, aggregate: "last" } : query;
+  }
+
   /** Everything from `query.start` anew. */
   async load(query) {
-    const found = await points(this.app, this.series, this.text ? { ...query, every: null, limit: TEXT_ROWS } : query);
-    this.data = found;
+    const now = Date.now() / 1000;
+    this.data = await points(this.app, this.series, this.asked(query));
+    this.loaded = now;
     this.draw(query);
   }
 
-  /** Only what may have changed: from the beginning of the last interval on. */
+  /** Only what may have changed: from the interval before the one of the last look on. */
   async refresh(query) {
-    const times = [...this.data.values()].map((one) => one.times.at(-1) ?? query.start);
-    const from = Math.max(query.start, Math.min(...times, query.end - query.every));
-    const found = await points(this.app, this.series, { ...query, every: this.text ? null : query.every, start: from, limit: this.text ? TEXT_ROWS : null });
+    const now = Date.now() / 1000;
+    const from = Math.max(query.start, Math.floor((this.loaded - SLACK_S) / query.every - 1) * query.every);
+    const found = await points(this.app, this.series, this.asked({ ...query, start: from }));
     const nothing = { times: [], values: [] };
     for (const { device } of this.series) {
       this.data.set(device, joined(this.data.get(device) ?? nothing, found.get(device) ?? nothing, from, query.start));
     }
+    this.loaded = now;
     this.draw(query);
   }
 
@@ -66,11 +76,6 @@ export class Panel {
       el("tr", {}, el("td", { class: "fh-nowrap fh-quiet" }, moment(time * 1000)), el("td", {}, nameOf(device, 60)), el("td", {}, visible(value(text), 500))),
     );
     this.body.replaceChildren(el("table", { class: "table table-sm card-table" }, head, el("tbody", {}, ...lines)));
-  }
-
-  /** Newest value of each series: [[series, value], …]. */
-  lasts() {
-    return this.series.map((one) => [one, this.data.get(one.device)?.values.at(-1)]).filter(([, any]) => any !== undefined);
   }
 
   destroy() {

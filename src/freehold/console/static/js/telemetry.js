@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The chart page: which series, which range, and following what comes in.
 
-import { el, pageData } from "./dom.js";
+import { el, pageData, visible } from "./dom.js";
+import { value } from "./format.js";
 import { Panel } from "./panel.js";
 import { Picker, keyOf } from "./picker.js";
 import { RANGES, address, interval } from "./points.js";
@@ -96,7 +97,6 @@ async function run(method) {
     const asked = query();
     const end = isCustom() ? asked.end : asked.end + asked.every; // the running interval too
     await Promise.all(panels.map((panel) => panel[method]({ ...asked, end })));
-    for (const [one, any] of panels.flatMap((panel) => panel.lasts())) picker.setLast(one, any);
     csv.href = `${address(data.app, picker.selected, { ...asked, every: null })}&format=csv`;
     problem.replaceChildren();
   } catch (error) {
@@ -125,7 +125,23 @@ form.addEventListener("change", rebuild);
 form.addEventListener("submit", (event) => event.preventDefault());
 rebuild();
 
-const end = follow(() => `/api/v1/apps/${data.app}/telemetry/live`, { points: () => (news = true) }, state);
+const known = new Map(data.series.map((one) => [keyOf(one), one]));
+
+function take({ series }) {
+  news = true;
+  for (const fresh of series) {
+    const any = fresh.values.at(-1);
+    const one = known.get(keyOf(fresh));
+    if (one) picker.setLast(one, any);
+    const shown = document.getElementById(`last-${keyOf(fresh)}`);
+    if (!shown) continue;
+    shown.textContent = visible(value(any), 60);
+    shown.closest("tr").querySelector("time").dateTime = new Date(fresh.times.at(-1) / 1000).toISOString();
+  }
+}
+
+const only = data.device ? `?device=${encodeURIComponent(data.device)}` : "";
+const end = follow(() => `/api/v1/apps/${data.app}/telemetry/live${only}`, { points: take }, state);
 window.addEventListener("pagehide", end);
 setInterval(() => {
   if (!news || isCustom() || document.hidden) return;
