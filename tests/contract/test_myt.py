@@ -8,8 +8,10 @@ On a real `freehold up`: all processes, real sockets, real files. Cases 16 and 1
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import random
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -68,11 +70,14 @@ class House:
 
 
 def free_offset() -> int:
-    """A port offset at which this platform's ports are free."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return max(2000, port - 8088)
+    """A port offset at which this platform's ports are free, below the range that clients' sockets are given."""
+    for _ in range(100):
+        offset = random.randrange(2000, 20_000)
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for port in (1883, 8080, 8088):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port + offset))
+            return offset
+    raise RuntimeError("no free ports")
 
 
 def settings_in(folder: Path) -> Settings:

@@ -45,10 +45,8 @@ DEEDS = {
     "lone surrogate": ("return {'a': '\\ud800'}", "UnicodeEncodeError"),
     "object": ("return {'a': object()}", "object is no value that can be stored"),
     "cycle": ("kept.append(kept); return {'a': kept}", "RecursionError"),
-    "depth": (
-        "exec('for _ in range(500): data = {chr(97): data}', names := {'data': data}); return names['data']",
-        "deeper",
-    ),
+    "depth": ("return nested(200)", "nested deeper than 128 levels"),
+    "more depth than any stack has": ("return nested(100_000)", "RecursionError"),
     "hostile error": ("raise Hostile()", "ended its worker"),
 }
 
@@ -56,6 +54,11 @@ EXTRA = """
 class Hostile(Exception):
     def __str__(self):
         sys.exit()
+def nested(levels):
+    data = {}
+    for _ in range(levels):
+        data = {"a": data}
+    return data
 def _writable(fd):
     try:
         os.write(fd, b"")

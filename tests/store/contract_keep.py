@@ -123,6 +123,20 @@ class KeepContract:
         assert written > 0
         assert await both.points(fields=["y"]) == [(now + n, n) for n in range(written)]
 
+    @pytest.mark.parametrize("part", ["rows", "states", "dead_letters", "positions"])
+    async def test_applications_are_those_of_which_anything_is_held(self, both: Both, part: str) -> None:
+        assert await both.writer.applications() == []
+        whole = {
+            "rows": [row(T0, {"x": 1})],
+            "states": [DeviceState(APP, "pi1", T0, "state")],
+            "dead_letters": [letter(1)],
+            "positions": {(APP, 0): 1},
+        }
+        await both.writer.write(Batch(**{part: whole[part]}))  # type: ignore[arg-type]
+        assert await both.writer.applications() == [APP]
+        await both.writer.purge(APP)
+        assert await both.writer.applications() == []
+
     @pytest.mark.parametrize("settled", [False, True])
     async def test_purge_removes_everything_of_one_application(self, both: Both, settled: bool) -> None:
         for application in (APP, OTHER):

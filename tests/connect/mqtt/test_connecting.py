@@ -69,7 +69,7 @@ async def test_credentials_that_cannot_be_right(
     connack = await wire.connect(user, password, **fields)
     assert connack.reason_code == REFUSED[version]
     assert await wire.rest() == []
-    assert house.mqtt.refused == {"device.credentials.rejected": 1}
+    assert house.mqtt.numbers.refused == {"device.credentials.rejected": 1}
 
 
 async def test_a_refusal_says_the_same_of_all_reasons(house: House, secrets: Mapping[str, str]) -> None:
@@ -90,7 +90,7 @@ async def test_password_without_user_name(house: House) -> None:
     packet[9] &= 0x7F
     wire.send_bytes(bytes(packet))
     assert await wire.rest() == []
-    assert house.mqtt.protocol_errors == 1
+    assert house.mqtt.numbers.protocol_errors == 1
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ async def test_anything_but_connect_first_is_cut_at_once(house: House, hello: by
     wire = await Wire.open(house.mqtt.port)
     wire.send_bytes(hello)
     assert await wire.rest() == []
-    assert house.mqtt.refused_before_connect == 1
+    assert house.mqtt.numbers.cut == 1
     assert await house.events() == []
 
 
@@ -158,7 +158,7 @@ async def test_nothing_behind_a_refused_connect_is_looked_at(house: House, versi
     wire.send_bytes(b"\xc0\x00\xff\xff\xff\xff\xff\xff")
     (connack,) = await wire.rest()
     assert isinstance(connack, Connack)
-    assert house.mqtt.protocol_errors == 0
+    assert house.mqtt.numbers.protocol_errors == 0
     assert not house.inboxes
     assert await house.events() == []
 
@@ -168,7 +168,7 @@ async def test_nothing_behind_a_refused_slow_connect_is_looked_at(house: House) 
     wire.send(wire.connect_packet("device1@app1", "wrong"), telemetry(1))
     (connack,) = await wire.rest()
     assert isinstance(connack, Connack)
-    assert house.mqtt.protocol_errors == 0
+    assert house.mqtt.numbers.protocol_errors == 0
 
 
 class Slow:
@@ -234,7 +234,7 @@ async def test_too_many_connections(open_house: OpenHouse, secrets: Mapping[str,
         assert await first.silent()
     await until(lambda: not house.mqtt.open_connections, "the first is gone")
     async with connected(house, "device2", secrets["device2"]):
-        assert house.mqtt.refused_before_connect == 1
+        assert house.mqtt.numbers.cut == 1
 
 
 @both_versions
@@ -247,7 +247,7 @@ async def test_address_that_guesses_too_often(open_house: OpenHouse, version: in
         codes.append(connack.reason_code)
         await wire.rest()
     assert codes == [REFUSED[version]] * 2 + [{4: 3, 5: 0x9F}[version]]
-    assert house.mqtt.refused["device.attempts.limited"] == 1
+    assert house.mqtt.numbers.refused["device.attempts.limited"] == 1
 
 
 @both_versions

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from freehold.connect.mqtt import connection as connection_module
+from freehold.connect.mqtt import device as device_module
 from freehold.connect.mqtt.codec import Disconnect, Puback, ReasonCode, Subscribe, Subscription, encode
 from freehold.connect.mqtt.connection import MqttConnection
 from tests.connect.mqtt.conftest import OpenHouse
@@ -56,7 +56,7 @@ async def test_overload_version_5(open_house: OpenHouse, secrets: Mapping[str, s
     assert {each.reason_code for each in refused} == {ReasonCode.QUOTA_EXCEEDED}  # type: ignore[attr-defined]
     assert "platform.overloaded" in refused[0].properties.reason_string  # type: ignore[attr-defined]
     assert await stored(house) == accepted
-    assert house.mqtt.refused["platform.overloaded"] == len(refused)
+    assert house.mqtt.numbers.refused["platform.overloaded"] == len(refused)
 
 
 async def until_taken(house: House, number: int) -> None:
@@ -144,7 +144,9 @@ async def test_failing_log_version_5(house: House, secrets: Mapping[str, str]) -
             wire.send(telemetry(1, payload(1)), telemetry(2, topic="a/b/c"), telemetry(3, payload(3)))
             answers = [await wire.receive() for _ in range(3)]
         assert [(each.packet_id, each.reason_code) for each in answers] == [(1, 0x80), (2, 0x90), (3, 0x80)]  # type: ignore[attr-defined]
-        assert "log.unavailable" in answers[0].properties.reason_string  # type: ignore[attr-defined]
+        words = answers[0].properties.reason_string  # type: ignore[attr-defined]
+        assert words == "The event could not be made durable [log.unavailable]"  # the cause is the owner's
+        assert house.mqtt.numbers.refused["log.unavailable"] == 3
         wire.send(telemetry(1, payload(4)))
         assert await wire.receive() == Puback(1)
     events = await house.events(2)
@@ -220,7 +222,7 @@ async def test_receive_maximum_version_5(open_house: OpenHouse, secrets: Mapping
             wire.send(*(telemetry(number, payload(number, 10)) for number in range(1, 5)))
             assert await wire.silent()  # as many as were allowed
             wire.send(telemetry(5, payload(5, 10)))
-            await until(lambda: house.mqtt.protocol_errors, "one too many")
+            await until(lambda: house.mqtt.numbers.protocol_errors, "one too many")
         answers = await wire.rest()
     # Everything that was taken is answered first.
     assert answers[:-1] == [Puback(number) for number in range(1, 6)]
@@ -282,9 +284,9 @@ async def test_a_client_that_never_reads_is_not_read_from_and_ends(
     assert transport is not None
     assert transport.get_write_buffer_size() < 1 << 20
     assert not connection.overdue(house.mqtt.now())
-    monkeypatch.setattr(connection_module, "STALLED_SECONDS", -1.0)
+    monkeypatch.setattr(device_module, "STALLED_SECONDS", -1.0)
     await until(lambda: not house.mqtt.open_connections, "it is ended though it set no keep alive")
-    assert house.mqtt.timed_out == 1
+    assert house.mqtt.numbers.timed_out == 1
     await wire.close()
 
 

@@ -130,7 +130,7 @@ async def test_taking_over(house: House, secrets: Mapping[str, str], version: in
             await first.close()
             second.send(telemetry(1, b"1"))
             assert await second.receive() == Puback(1)
-            assert house.mqtt.taken_over == 1
+            assert house.mqtt.numbers.taken_over == 1
         await gone(house)
     if version == 5:
         (disconnect,) = answers
@@ -173,7 +173,7 @@ async def test_a_crowd_of_the_same_device_leaves_one(house: House, secrets: Mapp
     wires = [await Wire.open(house.mqtt.port) for _ in range(20)]
     for wire in wires:
         wire.send(wire.connect_packet("device1@app1", secrets["device1"]))
-    await until(lambda: house.mqtt.taken_over == 19, "nineteen are taken over")
+    await until(lambda: house.mqtt.numbers.taken_over == 19, "nineteen are taken over")
     assert house.mqtt.connected_devices == 1
     await asyncio.gather(*(wire.close() for wire in wires))
     await gone(house)

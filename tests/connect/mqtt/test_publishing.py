@@ -282,7 +282,7 @@ async def test_malformed_packets(
         assert len(answers[1:]) == (version == 5)
     else:
         assert_disconnect(answers[1:], version, code)
-    assert house.mqtt.protocol_errors == 1
+    assert house.mqtt.numbers.protocol_errors == 1
     assert await sent(house, 1) == [b"1"]
 
 
@@ -325,7 +325,7 @@ async def test_a_connect_that_announces_too_much_is_not_waited_for(house: House)
     wire = await Wire.open(house.mqtt.port)
     wire.send_bytes(b"\x10\xff\xff\xff\x7f\x00\x04MQTT\x05\x02")
     assert await wire.rest() == []
-    assert house.mqtt.protocol_errors == 1
+    assert house.mqtt.numbers.protocol_errors == 1
 
 
 async def test_before_connect_little_is_kept_whatever_devices_may_send(open_house: OpenHouse) -> None:

@@ -28,7 +28,7 @@ async def test_a_connection_that_says_nothing(open_house: OpenHouse) -> None:
     house = await open_house({"mqtt.connect_timeout_seconds": 0.1})
     wire = await Wire.open(house.mqtt.port)
     assert await wire.rest() == []
-    assert (house.mqtt.timed_out, house.mqtt.refused_before_connect) == (1, 1)
+    assert (house.mqtt.numbers.timed_out, house.mqtt.numbers.cut) == (1, 1)
     assert house.mqtt.open_connections == 0
 
 
@@ -61,7 +61,7 @@ async def test_keep_alive(house: House, secrets: Mapping[str, str], version: int
         assert disconnect.reason_code == ReasonCode.KEEP_ALIVE_TIMEOUT
     else:
         assert answers == []
-    assert house.mqtt.timed_out == 1
+    assert house.mqtt.numbers.timed_out == 1
     assert [event.subject for event in await house.events(3)] == ["connection", "bye", "connection"]
 
 
@@ -138,4 +138,4 @@ async def test_the_sweep_ends_only_who_is_overdue(house: House, secrets: Mapping
         await short.rest()
         assert await long.silent()
     await asyncio.sleep(0)
-    assert house.mqtt.timed_out == 1
+    assert house.mqtt.numbers.timed_out == 1

@@ -21,7 +21,7 @@ from freehold.connect.mqtt.codec import (
 )
 from freehold.connect.mqtt.codec.kinds import PacketType
 from freehold.connect.mqtt.codec.reasons import ALLOWED
-from freehold.core.errors import FreeholdError
+from freehold.core.errors import INTERNAL, LOG_UNAVAILABLE, FreeholdError
 
 LONGEST_REASON = 512
 """Characters of a reason string."""
@@ -54,7 +54,7 @@ def refused_publish(packet_id: int, error: FreeholdError, limits: Limits) -> byt
     """The PUBACK that refuses; a reason that it cannot carry (3.4.2.1) becomes "unspecified"."""
     reason = _carried(PacketType.PUBACK, error.refusal.mqtt)
     if limits.words:
-        packet = encode(Puback(packet_id, reason, words(error.reason_string())), 5)
+        packet = encode(Puback(packet_id, reason, words(said(error))), 5)
         if len(packet) <= limits.packet_bytes:
             return packet
     return encode(Puback(packet_id, reason), 5)
@@ -64,7 +64,7 @@ def disconnect(version: int, error: FreeholdError, limits: Limits) -> bytes:
     """The DISCONNECT that says why we close; nothing in 3.1.1, which has no such packet."""
     if version != 5:
         return b""
-    return _disconnect(_carried(PacketType.DISCONNECT, error.refusal.mqtt), error.reason_string(), limits)
+    return _disconnect(_carried(PacketType.DISCONNECT, error.refusal.mqtt), said(error), limits)
 
 
 def protocol_error(version: int, error: DecodeError, limits: Limits) -> bytes:
@@ -72,8 +72,17 @@ def protocol_error(version: int, error: DecodeError, limits: Limits) -> bytes:
     return _disconnect(error.reason_code, error.text, limits) if version == 5 else b""
 
 
+def said(error: FreeholdError) -> str:
+    """The words for a refusal. The cause of a fault of ours (paths, errno) is the owner's, not the device's."""
+    if error.refusal in (LOG_UNAVAILABLE, INTERNAL):
+        return error.refusal.error().reason_string()
+    return error.reason_string()
+
+
 def words(text: str) -> Properties:
-    return Properties(reason_string=text[:LONGEST_REASON])
+    """`text` as a reason string: bounded, and whatever it repeats of a device's text made fit for MQTT (1.5.4)."""
+    fit = text[:LONGEST_REASON].encode("utf-8", "replace").decode().replace("\0", "?")
+    return Properties(reason_string=fit)
 
 
 def _disconnect(reason: ReasonCode, text: str, limits: Limits) -> bytes:

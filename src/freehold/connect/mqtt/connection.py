@@ -7,18 +7,13 @@ Everything that can be answered from memory is handled in `data_received` withou
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
-
-import structlog
 
 from freehold.commands.interfaces import Command, Filter
 from freehold.commands.interfaces import Inbox as OpenInbox
 from freehold.connect.interfaces import Session
-from freehold.connect.mqtt import answers, handshake
+from freehold.connect.mqtt import answers
 from freehold.connect.mqtt.codec import (
-    Connect,
-    DecodeError,
     Disconnect,
     PacketType,
     Pingresp,
@@ -27,25 +22,21 @@ from freehold.connect.mqtt.codec import (
     ReasonCode,
     Subscribe,
     Unsubscribe,
-    UnsupportedVersion,
-    Will,
     check_from_client,
     decode_packet,
     encode,
     frame_bounds,
-    peek_version,
 )
-from freehold.connect.mqtt.dialect import UnknownDialect, dialect_of
+from freehold.connect.mqtt.device import DeviceStream
+from freehold.connect.mqtt.dialect import Dialect
 from freehold.connect.mqtt.inbox import Inbox
 from freehold.connect.mqtt.publisher import Publisher
-from freehold.connect.mqtt.stream import STALLED_SECONDS, PacketStream, Waiting
-from freehold.core.errors import ACCESS_REVOKED, CREDENTIALS_REJECTED, INTERNAL, REQUEST_TIMEOUT, FreeholdError
-from freehold.core.ids import new_uid
+from freehold.connect.mqtt.stream import Waiting
+from freehold.core.errors import FreeholdError
 
 if TYPE_CHECKING:
     from freehold.connect.mqtt.endpoint import MqttEndpoint
 
-_log = structlog.get_logger(__name__)
 _PINGRESP = encode(Pingresp(), 4)
 _CONNECT = PacketType.CONNECT << 4
 _PUBLISH = int(PacketType.PUBLISH)
@@ -54,55 +45,16 @@ CONNECT_BYTES = 65_536
 """Largest CONNECT, however large the messages of devices may be: nobody knows yet who sends it."""
 
 
-class MqttConnection(PacketStream):
+class MqttConnection(DeviceStream):
     """Made by `MqttEndpoint` for each accepted socket; also the `Peer` of its publisher."""
 
-    __slots__ = (
-        "_inbox",
-        "_limits",
-        "_open_inbox",
-        "_publisher",
-        "_version",
-        "clean",
-        "keep_alive",
-        "session",
-        "will",
-    )
+    __slots__ = ("_inbox", "_open_inbox", "_publisher")
 
     def __init__(self, endpoint: MqttEndpoint) -> None:
         super().__init__(endpoint)
-        self._version = 0
-        self._limits = answers.NO_LIMITS
         self._publisher: Publisher | None = None
         self._inbox: Inbox | None = None
         self._open_inbox: OpenInbox | None = None
-        self.session: Session | None = None
-        self.will: Will | None = None
-        self.clean = False
-        self.keep_alive = 0.0
-
-    @property
-    def _connected(self) -> bool:
-        return self.session is not None
-
-    @property
-    def _unanswered(self) -> int:
-        return self._publisher.unanswered if self._publisher is not None else 0
-
-    @property
-    def _full(self) -> bool:
-        return self._publisher is not None and self._publisher.unanswered > self._endpoint.settings.receive_maximum
-
-    def _opened(self) -> bool:
-        return self._endpoint.opened(self)
-
-    def _leaving(self) -> None:
-        self._endpoint.leaving(self)
-
-    def _closed(self) -> None:
-        if self._open_inbox is not None:
-            self._open_inbox.close()
-        self._endpoint.closed(self)
 
     # --- packets -----------------------------------------------------------------------------------
 
@@ -166,55 +118,16 @@ class MqttConnection(PacketStream):
             raise ProtocolViolation(ReasonCode.PROTOCOL_ERROR, f"{packet.type.name} is out of place here (3.1)")
         return None
 
-    # --- connecting --------------------------------------------------------------------------------
-
-    def _connect(self, first: int, data: bytes, start: int, stop: int) -> Waiting | None:
-        self._version = peek_version(data, start, stop) or 0
-        packet = decode_packet(first, data, 0, start, stop)
-        assert isinstance(packet, Connect)
-        handshake.check_offered(packet)
-        self._limits = answers.limits_of(packet)
-        try:
-            session = self._endpoint.gate.authenticate_cached(handshake.presented_by(packet, self.address))
-            if session is None:
-                return self._authenticate(packet)
-            self._accept(packet, session)
-        except FreeholdError as refusal:
-            self._refuse_connect(refusal)
-        return None
-
-    async def _authenticate(self, packet: Connect) -> None:
-        try:
-            session = await self._endpoint.gate.authenticate(handshake.presented_by(packet, self.address))
-            self._accept(packet, session)
-        except FreeholdError as refusal:
-            self._refuse_connect(refusal)
-
-    def _accept(self, packet: Connect, session: Session) -> None:
-        if self._farewell is not None:
-            return  # ended while its secret was checked
-        device = session.device
-        try:
-            dialect = dialect_of(device.mqtt_dialect, device.application.mqtt_dialect)
-        except UnknownDialect as error:
-            _log.warning("spec.mqtt cannot be understood", device=device.name, dialect=str(error))
-            raise CREDENTIALS_REJECTED.error() from error
-        endpoint = self._endpoint
-        welcome = handshake.accepted(packet, endpoint.settings, new_uid())
-        if len(welcome) > self._limits.packet_bytes:
-            self._cut()  # it may not be sent [MQTT-3.1.2-24], and without it there is no connection
+    def _flush(self) -> None:
+        if self._publisher is None:
             return
-        self.session, self.will = session, packet.will
-        self._publisher = Publisher(session, self._version, dialect, endpoint.gate, endpoint.intake, self)
-        # One and a half times the keep alive [MQTT-3.1.2-22].
-        self.keep_alive = handshake.keep_alive_of(packet, endpoint.settings) * 1.5
-        self.last_seen = endpoint.now()
-        self._write(welcome)
-        endpoint.connected(self, session)
-
-    def _refuse_connect(self, refusal: FreeholdError) -> None:
-        self._endpoint.count_refused(refusal)
-        self._end_with(handshake.refused(self._version, refusal, self._limits))
+        self._publisher.flush()
+        if self._full:
+            if self._version == 5:
+                raise ProtocolViolation(
+                    ReasonCode.RECEIVE_MAXIMUM_EXCEEDED, "more unanswered publishes than receive maximum (3.3.4)"
+                )
+            self._update_reading()  # 3.1.1 has no word for it: TCP holds the sender back
 
     # --- commands ----------------------------------------------------------------------------------
 
@@ -246,31 +159,6 @@ class MqttConnection(PacketStream):
         if command is not None and packet.reason_code < 0x80:
             self._endpoint.router.acknowledged(command, session.device.name, "mqtt")
 
-    # --- changes in the registry -------------------------------------------------------------------
-
-    async def look_again(self) -> None:
-        """The registry changed: handle nothing more before it is clear that this device may stay."""
-        if self.session is None or self.session.fresh or self._task is not None or self._farewell is not None:
-            return  # gone, or looked at already, or about to be when what holds it is done
-        waiting, self._buffer = bytes(self._buffer or b""), None
-        # `wait`, because the task is cancelled when the connection goes, and whoever waits here is not.
-        await asyncio.wait([self._hold(self._renew(), waiting, 0)])
-
-    async def _renew(self) -> None:
-        session = self.session
-        assert session is not None
-        assert self._publisher is not None
-        try:
-            session = await self._endpoint.gate.renew(session)
-            dialect = dialect_of(session.device.mqtt_dialect, session.device.application.mqtt_dialect)
-        except FreeholdError as refusal:
-            self.end(refusal)
-        except UnknownDialect:
-            self.end(ACCESS_REVOKED.error("spec.mqtt cannot be understood"))
-        else:
-            self.session = session
-            self._publisher.renewed(session, dialect)
-
     # --- the publisher's peer ----------------------------------------------------------------------
 
     def answer(self, data: bytes) -> None:
@@ -282,67 +170,40 @@ class MqttConnection(PacketStream):
 
     def note(self, error: FreeholdError, number: int, topic: str) -> None:
         device = self.session.device.name if self.session is not None else ""
-        self._endpoint.note(error, number, device, topic)
+        self._endpoint.numbers.refused_publish(error, number, device, topic)
 
-    # --- ending ------------------------------------------------------------------------------------
+    # --- what stream and device ask ----------------------------------------------------------------
 
-    def end(self, error: FreeholdError) -> None:
-        """Close because of `error`, after the answers that are on their way; version 5 hears why."""
-        if self.session is not None:
-            self._end_with(answers.disconnect(self._version, error, self._limits))
-        elif self._version:
-            self._refuse_connect(error)
-        else:
-            self._end_with(b"")
+    def _opened(self) -> bool:
+        return self._endpoint.opened(self)
 
-    def overdue(self, now: float) -> bool:
-        """Whether the peer was silent for longer than it may; then it is ended by the caller's sweep."""
-        if self._farewell is not None or self._task is not None:
-            return False
-        if not self._writable:
-            allowed = STALLED_SECONDS
-        elif self.session is None:
-            allowed = self._endpoint.settings.connect_timeout_seconds
-        else:
-            allowed = self.keep_alive if self._reading else 0.0
-        return bool(allowed) and now - self.last_seen > allowed
+    def _leaving(self) -> None:
+        self._endpoint.leaving(self)
 
-    def time_out(self) -> None:
-        """End an overdue connection: answers unread, keep alive missed [MQTT-3.1.2-22], or CONNECT never came."""
-        if not self._writable:
-            self.abort()
-        elif self.session is None:
-            self._cut()
-        else:
-            self.end(REQUEST_TIMEOUT.error("keep alive missed"))
+    def _closed(self) -> None:
+        if self._open_inbox is not None:
+            self._open_inbox.close()
+        self._endpoint.closed(self)
 
-    def _cut(self) -> None:
-        self._endpoint.refused_before_connect += 1
-        self._hang_up()
+    def _signed_in(self, session: Session, dialect: Dialect) -> None:
+        endpoint = self._endpoint
+        self._publisher = Publisher(session, self._version, dialect, endpoint.gate, endpoint.intake, self)
 
-    def _flush(self) -> None:
-        if self._publisher is None:
-            return
-        self._publisher.flush()
-        if self._full:
-            if self._version == 5:
-                raise ProtocolViolation(
-                    ReasonCode.RECEIVE_MAXIMUM_EXCEEDED, "more unanswered publishes than receive maximum (3.3.4)"
-                )
-            self._update_reading()  # 3.1.1 has no word for it: TCP holds the sender back
+    def _welcomed(self, session: Session) -> None:
+        self._endpoint.connected(self, session)
 
-    def _failed(self, error: Exception) -> None:
-        if not isinstance(error, DecodeError):
-            # A fault of ours ends this connection, never the endpoint or a neighbour.
-            _log.error("a packet could not be handled", address=self.address, exc_info=error)
-            self.end(INTERNAL.error())
-            return
+    def _renewed(self, session: Session, dialect: Dialect) -> None:
+        assert self._publisher is not None
+        self._publisher.renewed(session, dialect)
+
+    def _submit(self) -> None:
         if self._publisher is not None:
-            self._publisher.flush()  # what came before it was right
-        self._endpoint.protocol_error(error, self.address)
-        if self.session is not None:
-            self._end_with(answers.protocol_error(self._version, error, self._limits))
-        elif isinstance(error, UnsupportedVersion):
-            self._end_with(handshake.unsupported(error))
-        else:
-            self._end_with(handshake.malformed(self._version, error))
+            self._publisher.flush()
+
+    @property
+    def _unanswered(self) -> int:
+        return self._publisher.unanswered if self._publisher is not None else 0
+
+    @property
+    def _full(self) -> bool:
+        return self._publisher is not None and self._publisher.unanswered > self._endpoint.settings.receive_maximum

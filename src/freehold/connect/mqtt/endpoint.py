@@ -11,24 +11,18 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections import Counter
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine
 from typing import Any
-
-import structlog
 
 from freehold.commands.interfaces import Router
 from freehold.connect.interfaces import Gate, Intake, Session
-from freehold.connect.limits import Seldom
 from freehold.connect.mqtt.announcer import Announcer
-from freehold.connect.mqtt.codec import DecodeError
 from freehold.connect.mqtt.connection import MqttConnection
-from freehold.core.errors import PORT_TAKEN, SHUTTING_DOWN, TAKEN_OVER, FreeholdError
+from freehold.connect.mqtt.numbers import Numbers
+from freehold.core.errors import PORT_TAKEN, SHUTTING_DOWN, TAKEN_OVER
 from freehold.core.metrics import MetricSet
 from freehold.core.settings import Mqtt
 from freehold.registry.interfaces import Directory
-
-_log = structlog.get_logger(__name__)
 
 SWEEP_SECONDS = 1.0
 BACKLOG = 4096
@@ -59,15 +53,11 @@ class MqttEndpoint:
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed: dict[MqttConnection, None] = {}
         self._renewing = 0
-        self._seldom = Seldom()
+        self.numbers = Numbers()
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._accepting = False
         self._empty = asyncio.Event()
-        self.accepted = self.taken_over = self.timed_out = 0
-        self.refused_before_connect = self.protocol_errors = 0
-        self.refused: Counter[str] = Counter()
-        """Refused connects and publishes, by error code."""
         directory.on_change(self._registry_changed)
 
     @property
@@ -75,30 +65,12 @@ class MqttEndpoint:
         return "connect.mqtt"
 
     def register(self, metrics: MetricSet) -> None:
+        self.numbers.register(metrics)
+        announcer = self._announcer
         metrics.gauge("mqtt_connections_open", "Open connections", lambda: [({}, self.open_connections)])
         metrics.gauge("mqtt_devices_connected", "Devices that are connected", lambda: [({}, self.connected_devices)])
-        metrics.counter("mqtt_connections", "Devices that connected", lambda: [({}, self.accepted)])
-        metrics.counter("mqtt_takeovers", "Connections that a newer one replaced", lambda: [({}, self.taken_over)])
-        metrics.counter("mqtt_timeouts", "Connections that were silent for too long", lambda: [({}, self.timed_out)])
-        metrics.counter("mqtt_protocol_errors", "Clients that broke the protocol", lambda: [({}, self.protocol_errors)])
-        metrics.counter(
-            "mqtt_connections_refused", "Connections cut before a CONNECT", lambda: [({}, self.refused_before_connect)]
-        )
-        metrics.counter("mqtt_refusals", "Refused connects and publishes by reason", self._refusals)
-        metrics.gauge(
-            "mqtt_announcements_waiting",
-            "Connection events and wills that the log refused",
-            self._waiting_announcements,
-        )
-        metrics.counter(
-            "mqtt_announcements_lost", "Connection events and wills given up", lambda: [({}, self._announcer.dropped)]
-        )
-
-    def _refusals(self) -> Iterable[tuple[dict[str, str], float]]:
-        return [({"code": code}, number) for code, number in self.refused.items()]
-
-    def _waiting_announcements(self) -> Iterable[tuple[dict[str, str], float]]:
-        return [({}, self._announcer.waiting)]
+        metrics.gauge("mqtt_announcements_waiting", "Wills and connection events", lambda: [({}, announcer.waiting)])
+        metrics.counter("mqtt_announcements_lost", "Those that were given up", lambda: [({}, announcer.dropped)])
 
     # --- component -------------------------------------------------------------------------------
 
@@ -159,16 +131,16 @@ class MqttEndpoint:
         self._connections.add(connection)
         if self._accepting and len(self._connections) <= self.settings.max_connections:
             return True
-        self.refused_before_connect += 1
+        self.numbers.cut += 1
         return False
 
     def connected(self, connection: MqttConnection, session: Session) -> None:
         """A device proved who it is; an older connection of the same device ends now."""
-        self.accepted += 1
+        self.numbers.accepted += 1
         key = (session.device.application.name, session.device.name)
         older = self._devices.get(key)
         if older is not None:
-            self.taken_over += 1
+            self.numbers.taken_over += 1
             self.leaving(older)
             older.end(TAKEN_OVER.error())
         self._devices[key] = connection
@@ -193,22 +165,6 @@ class MqttEndpoint:
         self.leaving(connection)
         if not self._connections:
             self._empty.set()
-
-    def count_refused(self, refusal: FreeholdError) -> None:
-        """A refused CONNECT; who it was, the gate says."""
-        self.refused[refusal.refusal.code] += 1
-
-    def note(self, refusal: FreeholdError, number: int, device: str, topic: str) -> None:
-        """Count refused publishes, and log one of them a minute for each reason and device."""
-        code = refusal.refusal.code
-        self.refused[code] += number
-        if self._seldom.first(f"{code} {device}"):
-            _log.info("publish refused", code=code, detail=refusal.detail, device=device, topic=topic[:200])
-
-    def protocol_error(self, error: DecodeError, address: str) -> None:
-        self.protocol_errors += 1
-        if self._seldom.first(address):
-            _log.info("protocol error", address=address, reason=error.text)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a connection's held work; at most one a connection, so the set is bounded by them."""
@@ -246,7 +202,7 @@ class MqttEndpoint:
         now = self.now()
         for connection in list(self._connections):
             if connection.overdue(now):
-                self.timed_out += 1
+                self.numbers.timed_out += 1
                 connection.time_out()
         self._sweeper = self.loop.call_later(SWEEP_SECONDS, self._sweep)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from freehold.connect.credentials import split_device_user
 from freehold.connect.interfaces import Presented
-from freehold.connect.mqtt.answers import NO_LIMITS, Limits, words
+from freehold.connect.mqtt.answers import NO_LIMITS, Limits, said, words
 from freehold.connect.mqtt.codec import (
     Connack,
     Connect,
@@ -99,7 +99,7 @@ def refused(version: int, error: FreeholdError, limits: Limits) -> bytes:
     if version != 5:
         return encode(Connack(reason_code=return_code_for(reason)), version)
     # A refused credential says no more than its title: which part of it was wrong is nobody's business.
-    text = f"{error.refusal.title} [{error.refusal.code}]" if not ours else error.reason_string()
+    text = f"{error.refusal.title} [{error.refusal.code}]" if not ours else said(error)
     return _refusing(reason, text, limits)
 
 

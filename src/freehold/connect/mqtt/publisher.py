@@ -183,6 +183,7 @@ class Publisher:
         if failure is None and (future.cancelled() or future.exception() is not None):
             cause = None if future.cancelled() else future.exception()
             failure = cause if isinstance(cause, FreeholdError) else OVERLOADED.error()
+            self._peer.note(failure, len(answers), "")
         self._settle(answers, failure)
 
     def _settle(self, answers: list[bytes | int], failure: FreeholdError | None) -> None:

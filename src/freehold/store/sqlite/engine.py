@@ -92,7 +92,8 @@ class SqliteTelemetry:
     async def applications(self) -> list[str]:
         def read(session: Session) -> list[str]:
             sql = (
-                "SELECT application FROM applications UNION SELECT application FROM device_states"
+                "SELECT application FROM applications UNION SELECT application FROM sources"
+                " UNION SELECT application FROM device_states"
                 " UNION SELECT application FROM dead_letters UNION SELECT topic FROM positions"
             )
             return [application for (application,) in schema.rows(session.connection, sql)]
