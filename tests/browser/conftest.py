@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -107,7 +108,7 @@ OpenWindow = Callable[..., Window]
 def open_window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenWindow]:
     """`open_window(width=1440, dark=False)`: a browser of its own, with an empty profile."""
     driver = needs("chromedriver")
-    binary = next((path for name in ("chromium", "google-chrome") if (path := _which(name))), None)
+    binary = next((path for name in ("chromium", "google-chrome") if (path := shutil.which(name))), None)
     if binary is None:
         missing_part("a Chromium (see scripts/system-packages)")
     opened: list[Window] = []
@@ -120,12 +121,6 @@ def open_window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenWindow
     yield open_
     for window in opened:
         window.close()
-
-
-def _which(name: str) -> str | None:
-    import shutil
-
-    return shutil.which(name)
 
 
 @pytest.fixture(scope="session")

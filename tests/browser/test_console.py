@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -215,3 +216,23 @@ def test_signing_out_ends_it(demo: Demo, open_window: OpenWindow, signed_in: Win
     window.until(lambda: "used already" in window.text("main"), "a used link is explained")
     window.driver.get(demo.address)
     window.until(lambda: window.driver.current_url.endswith("/signin"), "nobody sees the overview")
+
+
+@pytest.mark.skipif("FREEHOLD_AXE" not in os.environ, reason="FREEHOLD_AXE names no axe.min.js (npm axe-core)")
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_axe_finds_no_barrier(demo: Demo, signed_in: Window, open_window: OpenWindow, dark: bool) -> None:
+    axe = Path(os.environ["FREEHOLD_AXE"]).read_text()
+    window = open_window(1440, dark=dark)
+    window.driver.get(f"{demo.address}/signin")
+    window.adopt_session(signed_in)
+    found = {}
+    for name, path in PAGES.items():
+        window.driver.get(f"{demo.address}{path}")
+        window.run(axe)
+        violations = window.driver.execute_async_script(
+            "const done = arguments[0];"
+            "axe.run(document).then((r) => done(r.violations.map((v) => [v.id, v.nodes.map((n) => n.html)])))"
+        )
+        if violations:
+            found[name] = violations
+    assert found == {}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html as html_text
 import json
 
@@ -62,8 +63,6 @@ async def test_the_list_shows_state_devices_and_last_event(world: World) -> None
 
 async def until(world: World, uid: str) -> None:
     """Until the pipeline has carried an event of the application to the store."""
-    import asyncio
-
     async with asyncio.timeout(30):
         while not await world.services.telemetry.states(uid):
             await asyncio.sleep(0.02)

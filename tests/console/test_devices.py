@@ -12,6 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from freehold.console.pages.device import credential_kinds
+from freehold.console.snippets import Endpoints
 from freehold.events.models import CONNECTION_EVENT
 
 from .conftest import HOSTILE, World
@@ -224,8 +225,6 @@ async def test_the_page_shows_last_values_chart_data_and_events(world: World) ->
 
 
 async def test_an_endpoint_that_is_off_has_no_line(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from freehold.console.snippets import Endpoints
-
     world.create("plant")
     monkeypatch.setattr(world.board, "endpoints", lambda: Endpoints("broker.example", 0, 2883))
     page = read((await world.fragment("/apps/plant/devices", name="boiler")).text)

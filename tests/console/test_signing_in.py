@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
 
 from freehold.console.pages.signin import code_of
@@ -101,3 +103,19 @@ async def test_forms_of_other_sites_are_refused(world: World, headers: dict[str,
     answer = await world.browser.post("/signin", data={"code": code}, headers=headers)
     assert answer.status_code == 403
     assert "set-cookie" not in answer.headers
+
+
+async def test_a_form_that_is_too_large_is_refused_before_it_is_read(world: World) -> None:
+    world.browser.cookies.clear()
+    most = world.services.settings.api.body_bytes
+    answer = await world.browser.post("/signin", data={"code": "x" * most})
+    assert answer.status_code == 413
+    assert "event.payload.too-large" in answer.text
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield b"code="
+        raise AssertionError("the body was read")
+
+    answer = await world.browser.post("/signin", content=endless())
+    assert answer.status_code == 400
+    assert "request.invalid" in answer.text

@@ -84,9 +84,7 @@ async def test_other_topics_are_not_heard(hub: Hub) -> None:
     assert await listening == [b"1", b"2"]
 
 
-async def test_a_role_that_does_not_read_is_skipped_and_others_go_on(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_role_that_does_not_read_is_skipped_and_others_go_on(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(localbus, "QUEUE_BYTES", 200_000)
     ours, stuck = socket.socketpair()
     await hub.attach(ours)

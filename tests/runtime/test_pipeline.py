@@ -189,9 +189,7 @@ async def test_dropped_and_split_events(house: House) -> None:
 async def test_a_failing_event_is_a_dead_letter_and_the_others_go_on(house: House) -> None:
     async def behave(events: Sequence[Event]) -> list[Outcome]:
         return [
-            Failed("ValueError: 13", "Traceback: line 4")
-            if b"13" in each.data
-            else [Measured(json.loads(each.data))]
+            Failed("ValueError: 13", "Traceback: line 4") if b"13" in each.data else [Measured(json.loads(each.data))]
             for each in events
         ]
 

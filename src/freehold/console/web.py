@@ -21,7 +21,7 @@ from starlette.responses import HTMLResponse, RedirectResponse
 
 from freehold.console.rendering import DONE, NO_STORE, Renderer
 from freehold.console.services import Services
-from freehold.core.errors import INTERNAL, NOT_SIGNED_IN, REQUEST_INVALID, FreeholdError
+from freehold.core.errors import INTERNAL, NOT_SIGNED_IN, PAYLOAD_TOO_LARGE, REQUEST_INVALID, FreeholdError
 from freehold.identity.http import Door
 from freehold.identity.interfaces import Permission, Principal
 from freehold.registry.interfaces import Resource
@@ -66,7 +66,7 @@ class Console:
         self.services = services
         self.renderer = renderer
         self.door = Door(services.identity, services.settings.api.public_url)
-        self.route_class = _page_route(renderer)
+        self.route_class = _page_route(renderer, services.settings.api.body_bytes)
 
     async def visitor(self, request: Request) -> Principal:
         """Raises `identity.not-signed-in`, and `identity.forbidden` for a form that another site sent."""
@@ -118,7 +118,7 @@ def go(request: Request, path: str, **query: str) -> Response:
     return RedirectResponse(target, 303, headers=NO_STORE)
 
 
-def _page_route(renderer: Renderer) -> type[APIRoute]:
+def _page_route(renderer: Renderer, body_bytes: int) -> type[APIRoute]:
     """The class of the pages' routes: whatever their handlers refuse becomes something to read."""
 
     class PageRoute(APIRoute):
@@ -127,6 +127,7 @@ def _page_route(renderer: Renderer) -> type[APIRoute]:
 
             async def handle_or_explain(request: Request) -> Response:
                 try:
+                    _check_length(request, body_bytes)
                     return await handle(request)
                 except FreeholdError as refused:
                     if refused.refusal is NOT_SIGNED_IN:
@@ -143,3 +144,14 @@ def _page_route(renderer: Renderer) -> type[APIRoute]:
             return handle_or_explain
 
     return PageRoute
+
+
+def _check_length(request: Request, most: int) -> None:
+    """Refuse a form before it is read: the one for signing in comes from anybody."""
+    if request.method in {"GET", "HEAD"}:
+        return
+    length = request.headers.get("content-length", "")
+    if not length.isdigit():
+        raise REQUEST_INVALID.error("A form needs its length in the header Content-Length")
+    if int(length) > most:
+        raise PAYLOAD_TOO_LARGE.error(f"A form has at most {most} bytes (`api.body_bytes`)")

@@ -8,6 +8,7 @@ Three kinds of event reach a client: `event` (one structured CloudEvent, its `id
 from __future__ import annotations
 
 import json
+import re
 
 from freehold.deliver.models import Item, Update, render_cursor
 from freehold.events.cloudevents import to_structured
@@ -19,13 +20,15 @@ HEADERS = {
     "X-Accel-Buffering": "no",  # a proxy that collects the stream would make it anything but live
 }
 
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+
 HEARTBEAT = b": still here\n\n"
 
 
 def frame(name: str, data: bytes, event_id: str = "") -> bytes:
     """One event. Line breaks in `data` become further `data:` lines, as the format demands."""
     head = f"id: {event_id}\n" if event_id else ""
-    body = b"\ndata: ".join(data.splitlines()) if b"\n" in data or b"\r" in data else data
+    body = b"\ndata: ".join(_LINE_END.split(data))
     return b"".join((head.encode(), b"event: ", name.encode(), b"\ndata: ", body, b"\n\n"))
 
 

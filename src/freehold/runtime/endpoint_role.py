@@ -51,7 +51,7 @@ def build_endpoint(settings: Settings, bus: Bus) -> Role:
         ports["http"] = port
     components += endpoints
     components.append(Housekeeping("log.housekeeping", [retain, forget_deleted]))
-    for part in (gate, intake, *endpoints):
+    for part in (gate, intake, router, *endpoints):
         part.register(role.metrics)
     role.counters = lambda: {
         "accepted": intake.accepted,

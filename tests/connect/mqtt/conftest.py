@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import uvloop
 
+from freehold.connect.mqtt import endpoint
 from tests.contract.house import Furnished, House, furnish
 
 OpenHouse = Callable[..., Awaitable[House]]
@@ -34,8 +35,9 @@ def secrets(furnished: Furnished) -> Mapping[str, str]:
 
 
 @pytest.fixture
-async def open_house(tmp_path: Path, furnished: Furnished) -> AsyncIterator[OpenHouse]:
+async def open_house(tmp_path: Path, furnished: Furnished, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[OpenHouse]:
     """Opens a furnished house with settings of its own, once: `await open_house({"mqtt.inbox": 2})`."""
+    monkeypatch.setattr(endpoint, "SWEEP_SECONDS", 0.05)  # so that what waits for a sweep waits less
     async with AsyncExitStack() as stack:
 
         async def build(overrides: Mapping[str, Any] | None = None, **more: Any) -> House:

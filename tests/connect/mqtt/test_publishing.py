@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Mapping
 from typing import Any
 
@@ -432,6 +433,19 @@ async def test_a_slow_look_up_keeps_the_order(house: House, secrets: Mapping[str
         wire.send(*(telemetry(n + 1, b"%d" % n, f"telemetry/leaf{n % 20}") for n in range(60)))
         assert codes(await wire.receive_many(60)) == [(n + 1, 0) for n in range(60)]
     assert await sent(house, 60) == [b"%d" % n for n in range(60)]
+
+
+async def test_a_connection_that_goes_before_its_look_up_begins(
+    house: House, secrets: Mapping[str, str], recwarn: pytest.WarningsRecorder
+) -> None:
+    async with connected(house, "gw1", secrets["gw1"]):
+        (connection,) = house.mqtt._connections
+        connection.data_received(encode(telemetry(1, topic="telemetry/never-seen"), 5))
+        assert connection._task is not None
+        connection.connection_lost(None)
+        await until(lambda: not house.mqtt._tasks, "the task is gone")
+    gc.collect()
+    assert not [str(warning.message) for warning in recwarn if "never awaited" in str(warning.message)]
 
 
 async def test_quota_of_the_application(open_house: OpenHouse, secrets: Mapping[str, str]) -> None:

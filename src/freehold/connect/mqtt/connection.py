@@ -69,7 +69,7 @@ class MqttConnection(DeviceStream):
             elif self.session.fresh:
                 largest = self._endpoint.settings.max_packet_bytes
             else:
-                self._hold(self._renew(), data, 0)
+                self._hold(self._renew, data, 0)
                 return
             while offset < end and self._farewell is None:
                 bounds = frame_bounds(data, offset, end, largest)
@@ -81,7 +81,7 @@ class MqttConnection(DeviceStream):
                     if self._publisher.take(first & 15, data, start, stop):
                         continue
                     self._flush()
-                    work: Waiting | None = self._publisher.resolve()
+                    work: Waiting | None = self._publisher.resolve
                 else:
                     work = self._handle(first, data, start, stop)
                     largest, offset = self._endpoint.settings.max_packet_bytes, stop

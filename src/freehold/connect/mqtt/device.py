@@ -8,6 +8,7 @@ registry: after a change there nothing more is handled before the gate has agree
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -74,7 +75,7 @@ class DeviceStream(PacketStream):
         try:
             session = self._endpoint.gate.authenticate_cached(handshake.presented_by(packet, self.address))
             if session is None:
-                return self._authenticate(packet)
+                return partial(self._authenticate, packet)
             self._accept(packet, session)
         except FreeholdError as refusal:
             self._refuse_connect(refusal)
@@ -121,7 +122,7 @@ class DeviceStream(PacketStream):
             return  # gone, or looked at already, or about to be when what holds it is done
         waiting, self._buffer = bytes(self._buffer or b""), None
         # `wait`, because the task is cancelled when the connection goes, and whoever waits here is not.
-        await asyncio.wait([self._hold(self._renew(), waiting, 0)])
+        await asyncio.wait([self._hold(self._renew, waiting, 0)])
 
     async def _renew(self) -> None:
         assert self.session is not None

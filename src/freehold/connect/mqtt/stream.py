@@ -14,7 +14,7 @@ What the packets mean is the subclass's. Three rules keep a connection bounded a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, cast
 
 import structlog
@@ -29,7 +29,8 @@ LINGER_SECONDS = 2.0
 STALLED_SECONDS = 30.0
 """Time that a peer may leave its answers unread, whatever its keep alive."""
 
-Waiting = Coroutine[Any, Any, None]
+Waiting = Callable[[], Coroutine[Any, Any, None]]
+"""What must be awaited. Not begun yet, because it never is when the connection goes first."""
 
 
 class PacketStream(asyncio.Protocol):
@@ -173,7 +174,7 @@ class PacketStream(asyncio.Protocol):
 
     async def _go_on_after(self, work: Waiting) -> None:
         try:
-            await work
+            await work()
         except Exception as error:
             self._failed(error)
         self._task = None
