@@ -165,8 +165,9 @@ async def test_dead_letters_show_the_reason_and_can_be_retried(world: World) -> 
 
 async def test_dead_letters_have_pages(world: World) -> None:
     uid = world.create("plant", "boiler")
+    await world.fragment("/apps/plant/processor", 204, source=PICKY)
     for number in range(25):
-        await world.send(uid, "plant", "boiler", b"\x00\x01", datacontenttype="application/x-odd", subject=f"c{number}")
+        await world.send(uid, "plant", "boiler", b'{"n":3}', subject=f"c{number}")
     await until_letters(world, uid, 25)
     first = read(await world.html("/apps/plant/dead-letters"))
     (older,) = [one.attributes["href"] for one in first.all("a") if one.attributes.get("rel") == "next"]

@@ -110,7 +110,8 @@ def create_devices(
     prefix: str = "device",
     secrets: list[str] | None = None,
 ) -> list[tuple[str, str]]:
-    """Devices of an application (made where it is missing) with generated secrets (or the chosen `secrets`); (user, password) of each.
+    """(user, password) of devices made in an application, which is made where it is missing: with generated secrets,
+    or with the chosen `secrets`.
 
     Uses the registry's own bulk call on the data directory: 5,000 by HTTP would be most of the run.
     """
