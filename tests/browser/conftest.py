@@ -39,9 +39,9 @@ class Demo:
 
 
 def free_offset() -> int:
-    """A `--port-offset` under which all ports of the demo are free."""
+    """A `--port-offset` under which all ports of the demo are free, below the range of clients' own ports."""
     for _ in range(50):
-        offset = random.randrange(20_000, 50_000)
+        offset = random.randrange(2_000, 20_000)
         try:
             for port in PORTS:
                 socket.create_server(("127.0.0.1", port + offset)).close()

@@ -39,7 +39,7 @@ from freehold.registry.verifiers import Verifiers
 from freehold.runtime import engines, messages
 from freehold.runtime.api_server import ApiServer
 from freehold.runtime.housekeeping import Housekeeping, distinct, orphans
-from freehold.runtime.platform import StatusBoard
+from freehold.runtime.platform import Sampling, StatusBoard
 from freehold.runtime.roles import Role
 from freehold.store.api import router as telemetry_api
 
@@ -111,7 +111,15 @@ def build_api(settings: Settings, bus: Bus) -> Role:
             author=author,
         )
     )
-    app.include_router(events_api(live=live, directory=directory, identity=identity, authorizer=authorizer))
+    app.include_router(
+        events_api(
+            live=live,
+            directory=directory,
+            identity=identity,
+            authorizer=authorizer,
+            public_url=settings.api.public_url,
+        )
+    )
     _add_probes(app, board)
     app.add_exception_handler(FreeholdError, _refuse)
     mount(
@@ -137,7 +145,8 @@ def build_api(settings: Settings, bus: Bus) -> Role:
             await commands.forget(uid)
 
     server = ApiServer(app, settings.api.host, settings.port(settings.api.port))
-    components: list[Component] = [directory, log, live, commands, server]
+    # Draining goes backwards: live streams must end before the server waits for its open responses.
+    components: list[Component] = [directory, log, commands, Sampling(board), server, live]
     components.append(Housekeeping("api.housekeeping", [forget_deleted]))
     role.components += components
     role.ports = lambda: {"api": server.port}

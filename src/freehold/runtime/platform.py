@@ -24,6 +24,31 @@ SILENT_SECONDS = 5.0
 RETRY_SECONDS = 5.0
 
 
+class Sampling:
+    """Component `runtime.status`: keeps a board's history growing, a sample a second."""
+
+    name = "runtime.status"
+
+    def __init__(self, board: StatusBoard) -> None:
+        self._board = board
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._board.sample())
+
+    async def drain(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def stop(self) -> None:
+        """Nothing is left after `drain`."""
+
+    def health(self) -> str | None:
+        ended = self._task is not None and self._task.done()
+        return "the overview's figures stand still" if ended else None
+
+
 class StatusBoard:
     """The console's `Platform`."""
 
