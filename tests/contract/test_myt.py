@@ -205,17 +205,18 @@ async def test_myt_22_processor_time_is_never_zero_under_load(house: House) -> N
 
 
 async def test_myt_26_memory_does_not_grow_with_messages(house: House) -> None:
-    async def burst() -> None:
+    async def burst() -> int:
         job = Job("mqtt", house.platform.mqtt, house.users, 50, 4.0, b'{"temperature":21.5,"humidity":40}')
         result = await subject.load(job)
         assert result.refused == 0
-        assert result.acknowledged > 5000
+        assert result.acknowledged > 1000
+        return result.acknowledged
 
     await burst()
     roles = {name: house.platform.role(name) for name in ("endpoint", "pipeline")}
     before = {name: subject.resident_bytes(pid) for name, pid in roles.items()}
-    results = [await burst() for _ in range(2)]
-    assert len(results) == 2
+    messages = await burst() + await burst()
     for name, pid in roles.items():
-        # MyT kept 2.4 kB for each message: tens of megabytes here. Caches may still fill a little.
-        assert subject.resident_bytes(pid) - before[name] < 16 * 2**20, name
+        grown = subject.resident_bytes(pid) - before[name]
+        # MyT kept 2.4 to 2.8 kB of each message. The databases' page caches still fill: some 100 bytes each.
+        assert grown < 500 * messages + 4 * 2**20, (name, grown, messages)
