@@ -23,7 +23,7 @@ from freehold.cli.setup import Owner, owner_of
 from freehold.cli.up import console_url, sign_in_url
 from freehold.core import logs
 from freehold.core.settings import Settings
-from freehold.runtime.supervisor import StartFailed, Supervisor, run_until_signal
+from freehold.runtime.supervisor import StartFailed, Supervisor, heed_signals
 
 APPLICATION = "demo"
 SENSORS = ("sensor-1", "sensor-2", "sensor-3")
@@ -88,6 +88,7 @@ class Demo:
     async def run(self, seconds: float | None) -> None:
         """Start, show, run for `seconds` (or until Ctrl-C), end cleanly."""
         supervisor = Supervisor(self.settings, say=self._say)
+        heed_signals(supervisor)
         await supervisor.start()
         try:
             owner = await asyncio.to_thread(owner_of, self.settings, console_url(self.settings, supervisor))
@@ -167,8 +168,7 @@ class Demo:
             await asyncio.sleep(4)
 
     async def _until_ended(self, supervisor: Supervisor, api: httpx.AsyncClient) -> None:
-        ended = asyncio.create_task(run_until_signal(supervisor, stop=False))
-        await ended
+        await supervisor.wait()
         self._say("ending: devices first, then what they sent is stored")
         await self._stop_devices()
         with contextlib.suppress(TimeoutError):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from freehold.cli.main import add_settings, settings_of
 from freehold.core import logs
 from freehold.core.settings import Settings
-from freehold.runtime.supervisor import ROLES, StartFailed, Supervisor, run_until_signal
+from freehold.runtime.supervisor import ROLES, StartFailed, Supervisor, heed_signals
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,12 +34,14 @@ def run(options: argparse.Namespace) -> int:
 
 async def _up(settings: Settings, roles: Sequence[str]) -> None:
     supervisor = Supervisor(settings, roles=roles, say=lambda line: print(f"· {line}", flush=True))
+    heed_signals(supervisor)
     await supervisor.start()
     if supervisor.link is not None:
         print(f"\nSign in once with this link:\n  {sign_in_url(settings, supervisor)}\n", flush=True)
     else:
         print(f"\nConsole: {console_url(settings, supervisor)}  (new sign-in link: freehold link)\n", flush=True)
-    await run_until_signal(supervisor)
+    await supervisor.wait()
+    await supervisor.stop()
 
 
 def console_url(settings: Settings, supervisor: Supervisor) -> str:

@@ -206,14 +206,14 @@ async def _end_process(process: asyncio.subprocess.Process, name: str) -> None:
         await process.wait()
 
 
-async def run_until_signal(supervisor: Supervisor, *, stop: bool = True) -> None:
-    """Wait for SIGINT or SIGTERM (or `end`), then stop. A second signal ends at once."""
+def heed_signals(supervisor: Supervisor) -> None:
+    """Let SIGINT and SIGTERM ask `supervisor` to end; a second one ends at once.
+
+    Call it before `start`: somebody may press Ctrl-C as soon as there is something to read.
+    """
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, _on_signal, supervisor)
-    await supervisor.wait()
-    if stop:
-        await supervisor.stop()
 
 
 def _on_signal(supervisor: Supervisor) -> None:
