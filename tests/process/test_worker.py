@@ -198,6 +198,7 @@ class TestProcesses:
 
 async def test_200_restarts_leak_nothing(start: Start) -> None:
     """Half of them in each engine."""
+    others = _children()  # of tests before: a browser, a demo
     worker = await start("import os\ndef main(data):\n    os._exit(3)\n")
     before = _descriptors()
     outcomes = await worker.run([event({})] * 99)
@@ -205,7 +206,7 @@ async def test_200_restarts_leak_nothing(start: Start) -> None:
     assert worker.restarts >= 99
     await worker.stop()
     assert _descriptors() < before  # the running worker's are given back
-    assert _children() == set()
+    assert _children() <= others
 
 
 def _descriptors() -> int:

@@ -7,11 +7,12 @@ that forge entries. Every string value is cut to 500 characters and its control 
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from collections.abc import Mapping, MutableMapping
 from itertools import islice
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -63,6 +64,19 @@ def _make_harmless(_: Any, __: str, entry: MutableMapping[str, Any]) -> MutableM
     return entry
 
 
+class _StandardError(io.TextIOBase):
+    """Whatever `sys.stderr` is at the moment of writing: loggers are made once and outlive a replaced stream."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+_standard_error = cast(TextIO, _StandardError())
+
+
 def configure(*, form: str = "auto", level: str = "info", role: str = "") -> None:
     """Set up logging of this process to standard error. `role` is on every line when given."""
     as_text = form == "text" or (form == "auto" and sys.stderr.isatty())
@@ -83,11 +97,11 @@ def configure(*, form: str = "auto", level: str = "info", role: str = "") -> Non
     structlog.configure(
         processors=[*shared, last],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=_standard_error),
         cache_logger_on_first_use=True,
     )
     # Libraries log through the standard module: only what concerns the owner, in the same form.
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(_standard_error)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processor=last))
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
     if role:
