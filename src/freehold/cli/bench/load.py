@@ -3,8 +3,7 @@
 
 Packets are made once and sent again as slices of one buffer; answers are counted by their bytes. So it needs
 less than a microsecond a message, and its own CPU share is part of every result: while that is well below
-100 % the generator is not what is measured. `python -m freehold.cli.bench.load` reads a `Job` from standard
-input and prints a `Result`.
+100 % the generator is not what is measured. `main` reads a `Job` from standard input and prints a `Result`.
 """
 
 from __future__ import annotations

@@ -137,7 +137,7 @@ def create_devices(
 async def load(job: Job, *, users: list[tuple[str, str]] | None = None) -> Result:
     """Run a job in a process of its own."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "freehold.cli.bench.load"),
+        *(sys.executable, "-c", "from freehold.cli.bench.load import main; main()"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
