@@ -4,11 +4,9 @@
 from __future__ import annotations
 
 import os
-import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -20,8 +18,8 @@ import pytest
 
 from tests.browser.window import Window
 from tests.conftest import missing_part, needs
+from tests.ports import free_offset
 
-PORTS = (8080, 8088, 1883)
 STARTING_SECONDS = 120
 
 
@@ -36,19 +34,6 @@ class Demo:
     @property
     def address(self) -> str:
         return self.link.partition("/signin")[0]
-
-
-def free_offset() -> int:
-    """A `--port-offset` under which all ports of the demo are free, below the range of clients' own ports."""
-    for _ in range(50):
-        offset = random.randrange(2_000, 20_000)
-        try:
-            for port in PORTS:
-                socket.create_server(("127.0.0.1", port + offset)).close()
-        except OSError:
-            continue
-        return offset
-    raise RuntimeError("no free ports")
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,18 +15,9 @@ from typing import Any
 
 import pytest
 
+from tests.ports import free_offset
+
 pytestmark = pytest.mark.timeout(240)
-
-
-def free_offset() -> str:
-    """A port offset at which the platform's ports are free, below the range of clients' own ports."""
-    for _ in range(100):
-        offset = random.randrange(2000, 20_000)
-        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-            for port in (1883, 8080, 8088):
-                stack.enter_context(socket.socket()).bind(("127.0.0.1", port + offset))
-            return str(offset)
-    raise RuntimeError("no free ports")
 
 
 def environment() -> dict[str, str]:
@@ -37,7 +26,7 @@ def environment() -> dict[str, str]:
 
 def run(*words: str) -> tuple[int, dict[str, Any]]:
     """Exit status and the JSON object of the last line."""
-    command = [sys.executable, "-m", "freehold", *words, "--port-offset", free_offset(), "--json"]
+    command = [sys.executable, "-m", "freehold", *words, "--port-offset", str(free_offset()), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
     last = done.stdout.strip().splitlines()[-1]
     return done.returncode, json.loads(last)
@@ -89,7 +78,7 @@ def test_bench_gives_figures_as_json(tmp_path: Path) -> None:
 
 
 def test_up_ends_cleanly_on_ctrl_c_and_prints_a_link_once(tmp_path: Path) -> None:
-    offset = free_offset()
+    offset = str(free_offset())
     command = [sys.executable, "-m", "freehold", "up", "--data", str(tmp_path / "data"), "--port-offset", offset]
     links = []
     for _ in range(2):
@@ -106,14 +95,18 @@ def test_up_ends_cleanly_on_ctrl_c_and_prints_a_link_once(tmp_path: Path) -> Non
 
 def test_a_second_platform_on_one_directory_is_refused(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "freehold", "up", "--data", str(tmp_path / "data")]
-    first = subprocess.Popen([*command, "--port-offset", free_offset()], stdout=subprocess.PIPE, env=environment())
+    first = subprocess.Popen([*command, "--port-offset", str(free_offset())], stdout=subprocess.PIPE, env=environment())
     try:
         assert first.stdout is not None
         for line in first.stdout:
             if b"http://" in line:
                 break
         second = subprocess.run(
-            [*command, "--port-offset", free_offset()], capture_output=True, text=True, env=environment(), check=False
+            [*command, "--port-offset", str(free_offset())],
+            capture_output=True,
+            text=True,
+            env=environment(),
+            check=False,
         )
         assert second.returncode == 1
         assert "another Freehold runs on" in second.stderr
@@ -124,7 +117,9 @@ def test_a_second_platform_on_one_directory_is_refused(tmp_path: Path) -> None:
 
 def test_a_supervisor_that_is_killed_takes_its_roles_with_it(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "freehold", "up", "--data", str(tmp_path / "data")]
-    process = subprocess.Popen([*command, "--port-offset", free_offset()], stdout=subprocess.PIPE, env=environment())
+    process = subprocess.Popen(
+        [*command, "--port-offset", str(free_offset())], stdout=subprocess.PIPE, env=environment()
+    )
     assert process.stdout is not None
     for line in process.stdout:
         if b"http://" in line:

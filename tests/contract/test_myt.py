@@ -8,12 +8,9 @@ On a real `freehold up`: all processes, real sockets, real files. Cases 16 and 1
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
-import random
 import signal
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +25,7 @@ from freehold.cli.bench.subject import APPLICATION, Platform
 from freehold.cli.device import MqttDevice
 from freehold.cli.setup import Owner, owner_of
 from freehold.core.settings import Settings, load
+from tests.ports import free_offset
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
 
@@ -67,17 +65,6 @@ class House:
         answer = await self.api.get(f"/api/v1/apps/{self.application}/dead-letters")
         answer.raise_for_status()
         return list(answer.json()["deadLetters"])
-
-
-def free_offset() -> int:
-    """A port offset at which this platform's ports are free, below the range that clients' sockets are given."""
-    for _ in range(100):
-        offset = random.randrange(2000, 20_000)
-        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-            for port in (1883, 8080, 8088):
-                stack.enter_context(socket.socket()).bind(("127.0.0.1", port + offset))
-            return offset
-    raise RuntimeError("no free ports")
 
 
 def settings_in(folder: Path) -> Settings:

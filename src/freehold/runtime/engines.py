@@ -14,8 +14,7 @@ from freehold.core.datadir import DataDir
 from freehold.core.settings import Settings
 from freehold.identity.service import IdentityService
 from freehold.log.interfaces import EventLog, LogReader
-from freehold.registry.service import RegistryService
-from freehold.registry.verifiers import Verifiers
+from freehold.registry.service import RegistryService, open_registry
 from freehold.store.interfaces import TelemetryReader, TelemetryWriter
 from freehold.vault.service import Vault
 
@@ -62,5 +61,4 @@ def identity(settings: Settings) -> IdentityService:
 
 def registry(settings: Settings) -> RegistryService:
     """The registry for a tool on the platform's own machine; running roles find its changes in the feed."""
-    keys = vault(settings)
-    return RegistryService(meta_database(settings), keys, Verifiers(keys))
+    return open_registry(meta_database(settings), DataDir(settings.data).keys)

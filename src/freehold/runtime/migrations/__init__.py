@@ -13,14 +13,14 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 
-from freehold.core.database import METADATA, Database
+from freehold.core.database import Database
 
 DOMAINS = ("commands", "identity", "process", "registry")
 """Packages with a `tables` module."""
 
 
 def load_tables() -> None:
-    """Import every domain's tables, so that `METADATA` is complete."""
+    """Import every domain's tables, so that `core.database.METADATA` is complete."""
     for domain in DOMAINS:
         importlib.import_module(f"freehold.{domain}.tables")
 
@@ -36,6 +36,3 @@ def configuration(database: Database) -> Config:
 def upgrade(database: Database) -> None:
     """Bring `database` to the newest step; a new one gets all of them. Durable when it returns."""
     command.upgrade(configuration(database), "head")
-
-
-__all__ = ["METADATA", "configuration", "load_tables", "upgrade"]
